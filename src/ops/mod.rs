@@ -1,0 +1,1 @@
+//! Metrics, health, log redaction.

@@ -1,0 +1,121 @@
+//! What the core asks of the world around it: relay sockets and an ear for events.
+//!
+//! The calls are synchronous and report their outcome at once, so that success is never promised to a client before it
+//! is true. The shell binds real sockets; tests bind imaginary ones and inject failures.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{FiveTuple, UserTag};
+
+/// The shell's number for an open relay socket, handed back with every verdict that sends from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SocketId(pub u32);
+
+/// The core's number for a relayed address, handed back by the shell with every packet that arrives on its socket.
+///
+/// It names a slot and the slot's generation, so that a late packet for an ended allocation meets nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RelayToken(pub u64);
+
+/// Why a relay socket could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// Somebody else on this machine holds the port; another port may work.
+    PortTaken,
+    /// No descriptors, memory or address: no port will work now.
+    Unavailable,
+}
+
+/// The world around the core.
+pub trait Host {
+    /// Binds a relay socket to `local`. Packets that arrive on it are to be given to `Relay::on_peer` with `token`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing is open then.
+    fn open(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError>;
+
+    /// Closes a relay socket; packets that still arrive for it are dropped.
+    fn close(&mut self, socket: SocketId);
+
+    /// Hears of something that a log or an audit may want to know.
+    fn report(&mut self, event: Event<'_>);
+}
+
+/// Something that happened to an allocation.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// An allocation was created.
+    Allocated {
+        /// Whose client.
+        client: &'a FiveTuple,
+        /// The identity in the credential, as a tag that cannot be turned back.
+        user: UserTag,
+        /// The first relayed address, as advertised.
+        relayed: SocketAddr,
+    },
+    /// An allocation ended.
+    Ended {
+        /// Whose client.
+        client: &'a FiveTuple,
+        /// The identity in the credential.
+        user: UserTag,
+        /// Why.
+        reason: EndReason,
+        /// How long it lived.
+        lifetime: Duration,
+        /// Application bytes relayed, both directions together.
+        bytes: u64,
+    },
+    /// A peer was refused by policy.
+    PeerRefused {
+        /// Who asked.
+        user: UserTag,
+        /// The address asked for.
+        peer: crate::masked::Masked<IpAddr>,
+    },
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EndReason {
+    /// The client deleted it: Refresh with LIFETIME 0.
+    Deleted,
+    /// Its lifetime ran out.
+    Expired,
+    /// The credential expired and the configuration says that ends the session.
+    CredentialExpired,
+    /// The configured longest session was reached.
+    SessionLimit,
+    /// The client's stream closed.
+    Disconnected,
+    /// The daemon shuts down.
+    Shutdown,
+}
+
+impl EndReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 6] = [
+        Self::Deleted,
+        Self::Expired,
+        Self::CredentialExpired,
+        Self::SessionLimit,
+        Self::Disconnected,
+        Self::Shutdown,
+    ];
+
+    /// The value of the metric's `reason` label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::CredentialExpired => "credential_expired",
+            Self::SessionLimit => "session_limit",
+            Self::Disconnected => "disconnected",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

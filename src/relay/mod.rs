@@ -1,0 +1,20 @@
+//! The TURN state machine of RFC 8656, sans-IO.
+//!
+//! It holds no socket, reads no clock and draws no randomness but from its own seeded generator: the shell gives it
+//! packets and the time, and it answers with a [`Verdict`] on each. What it needs done it asks of a [`Host`].
+
+mod five_tuple;
+mod host;
+mod options;
+mod packet;
+mod verdict;
+
+pub use five_tuple::{FiveTuple, Link, Transport};
+pub use host::{EndReason, Event, Host, OpenError, RelayToken, SocketId};
+pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};
+pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
+pub use verdict::{DropReason, Verdict};
+
+/// An identity as a keyed hash: equal for equal identities, meaningless outside this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UserTag(pub u64);

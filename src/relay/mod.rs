@@ -9,12 +9,12 @@ mod options;
 mod packet;
 mod verdict;
 
+mod tags;
+
 pub use five_tuple::{FiveTuple, Link, Transport};
 pub use host::{EndReason, Event, Host, OpenError, RelayToken, SocketId};
 pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};
 pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
 pub use verdict::{DropReason, Verdict};
 
-/// An identity as a keyed hash: equal for equal identities, meaningless outside this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UserTag(pub u64);
+pub use tags::{CallTag, Tagger, UserTag};

@@ -9,6 +9,7 @@ mod options;
 mod packet;
 mod verdict;
 
+mod quota;
 mod tags;
 
 pub use five_tuple::{FiveTuple, Link, Transport};
@@ -17,4 +18,5 @@ pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, R
 pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
 pub use verdict::{DropReason, Verdict};
 
+pub use quota::{QuotaExceeded, Quotas};
 pub use tags::{CallTag, Tagger, UserTag};

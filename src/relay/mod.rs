@@ -9,6 +9,7 @@ mod options;
 mod packet;
 mod verdict;
 
+mod directory;
 mod quota;
 mod tags;
 
@@ -18,5 +19,6 @@ pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, R
 pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
 pub use verdict::{DropReason, Verdict};
 
+pub use directory::RelayDirectory;
 pub use quota::{QuotaExceeded, Quotas};
 pub use tags::{CallTag, Tagger, UserTag};

@@ -1,0 +1,194 @@
+//! The relay directory: who is behind a relayed address of this host.
+//!
+//! The one structure that every worker reads while it forwards, and the place for whatever a worker must know of an
+//! allocation that another worker owns. A look-up is one atomic load; only an allocation's start and end write.
+//! It knows addresses as they are advertised and has no opinion on any other address: that is the peer policy's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::tags::CallTag;
+use crate::auth::PeerScope;
+
+/// From a relayed address, in its advertised form, to its owner. Eight bytes per port of the relay range and address.
+pub struct RelayDirectory {
+    /// One per relay address: at most one of each family.
+    tables: Vec<Table>,
+}
+
+struct Table {
+    ip: IpAddr,
+    first: u16,
+    /// By port less `first`: [`NOBODY`], or the bits of the owner's tag.
+    slots: Box<[AtomicU64]>,
+}
+
+/// The content of a slot whose port no allocation owns. No tag has these bits.
+const NOBODY: u64 = 0;
+
+impl RelayDirectory {
+    /// An empty directory of the `advertised` relay addresses, each with all of `ports`.
+    #[must_use]
+    pub fn new(advertised: impl IntoIterator<Item = IpAddr>, ports: &RangeInclusive<u16>) -> Self {
+        let table = |ip| Table {
+            ip,
+            first: *ports.start(),
+            slots: ports.clone().map(|_| AtomicU64::new(NOBODY)).collect(),
+        };
+        Self {
+            tables: advertised.into_iter().map(table).collect(),
+        }
+    }
+
+    /// Makes `relayed` known as live and `owner`'s. To be called once its socket is open, before the client hears of
+    /// it. Has no effect where `relayed` is no address of this directory.
+    pub fn publish(&self, relayed: SocketAddr, owner: CallTag) {
+        self.store(relayed, owner.to_bits());
+    }
+
+    /// Makes `relayed` unknown. To be called before its socket is closed, so that nobody is sent to the port's next
+    /// owner.
+    pub fn withdraw(&self, relayed: SocketAddr) {
+        self.store(relayed, NOBODY);
+    }
+
+    /// The call of the allocation that owns `relayed`, where one does. An IPv6 scope or flow label plays no role.
+    #[must_use]
+    pub fn owner(&self, relayed: SocketAddr) -> Option<CallTag> {
+        CallTag::from_bits(self.slot(relayed)?.load(Ordering::Acquire))
+    }
+
+    /// Whether an allocation of the call `mine` and the effective scope `scope` may exchange data with the relayed
+    /// address `peer`: it is live and, in the scope `call`, of the same call.
+    #[must_use]
+    pub fn admits(&self, scope: PeerScope, mine: CallTag, peer: SocketAddr) -> bool {
+        let Some(theirs) = self.owner(peer) else {
+            return false;
+        };
+        match scope {
+            PeerScope::Call => mine.same_call(theirs),
+            PeerScope::Fleet | PeerScope::Public => true,
+        }
+    }
+
+    fn store(&self, relayed: SocketAddr, bits: u64) {
+        let slot = self.slot(relayed);
+        debug_assert!(
+            slot.is_some(),
+            "only relayed addresses of this host are published"
+        );
+        if let Some(slot) = slot {
+            slot.store(bits, Ordering::Release);
+        }
+    }
+
+    fn slot(&self, relayed: SocketAddr) -> Option<&AtomicU64> {
+        let table = self.tables.iter().find(|table| table.ip == relayed.ip())?;
+        let index = relayed.port().checked_sub(table.first)?;
+        table.slots.get(usize::from(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::tags::Tagger;
+
+    const V4: &str = "192.0.2.1";
+    const V6: &str = "2001:db8::1";
+
+    #[test]
+    fn a_published_address_has_its_owner_until_it_is_withdrawn() {
+        let directory = directory(49152..=65535);
+        let owner = call(b"a");
+
+        assert_eq!(directory.owner(at(V4, 50000)), None);
+        directory.publish(at(V4, 50000), owner);
+        assert_eq!(directory.owner(at(V4, 50000)), Some(owner));
+        assert_eq!(directory.owner(at(V4, 50001)), None);
+        assert_eq!(directory.owner(at(V6, 50000)), None);
+        directory.withdraw(at(V4, 50000));
+        assert_eq!(directory.owner(at(V4, 50000)), None);
+    }
+
+    #[test]
+    fn addresses_outside_the_relay_have_no_owner() {
+        let directory = directory(49153..=49153);
+        directory.publish(at(V4, 49153), call(b"a"));
+
+        for port in [0, 1, 49152, 49154, u16::MAX] {
+            assert_eq!(directory.owner(at(V4, port)), None, "port {port}");
+        }
+        assert_eq!(directory.owner(at("192.0.2.2", 49153)), None);
+        assert_eq!(directory.owner(at("::ffff:192.0.2.1", 49153)), None);
+    }
+
+    #[test]
+    fn every_port_of_the_widest_range_has_a_slot() {
+        let directory = directory(0..=u16::MAX);
+
+        for port in [0, 1, u16::MAX] {
+            directory.publish(at(V6, port), CallTag::NONE);
+            assert_eq!(directory.owner(at(V6, port)), Some(CallTag::NONE));
+        }
+    }
+
+    #[test]
+    fn an_ipv6_scope_does_not_hide_the_owner() {
+        let directory = directory(49152..=65535);
+        directory.publish(at(V6, 50000), call(b"a"));
+        let IpAddr::V6(ip) = V6.parse().unwrap() else {
+            panic!("an IPv6 literal")
+        };
+
+        let scoped = SocketAddr::V6(std::net::SocketAddrV6::new(ip, 50000, 7, 3));
+
+        assert_eq!(directory.owner(scoped), Some(call(b"a")));
+    }
+
+    #[test]
+    fn call_scope_admits_the_same_call_alone() {
+        let directory = directory(49152..=65535);
+        directory.publish(at(V4, 50000), call(b"a"));
+        directory.publish(at(V4, 50001), CallTag::NONE);
+        let admits = |mine, port| directory.admits(PeerScope::Call, mine, at(V4, port));
+
+        assert!(admits(call(b"a"), 50000));
+        assert!(!admits(call(b"b"), 50000), "another call");
+        assert!(!admits(CallTag::NONE, 50000), "no call of mine");
+        assert!(!admits(call(b"a"), 50001), "no call of theirs");
+        assert!(
+            !admits(CallTag::NONE, 50001),
+            "two without a call are not in one"
+        );
+        assert!(!admits(call(b"a"), 50002), "nobody there");
+    }
+
+    #[test]
+    fn wider_scopes_admit_every_live_address() {
+        let directory = directory(49152..=65535);
+        directory.publish(at(V4, 50000), call(b"a"));
+        directory.publish(at(V4, 50001), CallTag::NONE);
+
+        for scope in [PeerScope::Fleet, PeerScope::Public] {
+            for mine in [call(b"a"), call(b"b"), CallTag::NONE] {
+                assert!(directory.admits(scope, mine, at(V4, 50000)));
+                assert!(directory.admits(scope, mine, at(V4, 50001)));
+                assert!(!directory.admits(scope, mine, at(V4, 50002)));
+            }
+        }
+    }
+
+    fn directory(ports: RangeInclusive<u16>) -> RelayDirectory {
+        RelayDirectory::new([V4.parse().unwrap(), V6.parse().unwrap()], &ports)
+    }
+
+    fn call(name: &[u8]) -> CallTag {
+        Tagger::new(&[7; 32]).call(name)
+    }
+
+    fn at(ip: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(ip.parse().unwrap(), port)
+    }
+}

@@ -10,6 +10,7 @@ mod packet;
 mod verdict;
 
 mod directory;
+mod ports;
 mod quota;
 mod tags;
 
@@ -20,5 +21,6 @@ pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
 pub use verdict::{DropReason, Verdict};
 
 pub use directory::RelayDirectory;
+pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};
 pub use tags::{CallTag, Tagger, UserTag};

@@ -12,6 +12,7 @@ mod verdict;
 mod directory;
 mod ports;
 mod quota;
+mod reservations;
 mod tags;
 
 pub use five_tuple::{FiveTuple, Link, Transport};
@@ -23,4 +24,5 @@ pub use verdict::{DropReason, Verdict};
 pub use directory::RelayDirectory;
 pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};
+pub use reservations::{ReservationToken, Reservations};
 pub use tags::{CallTag, Tagger, UserTag};

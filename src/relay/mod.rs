@@ -12,6 +12,7 @@ mod verdict;
 mod directory;
 mod ports;
 mod quota;
+mod rate;
 mod reservations;
 mod tags;
 
@@ -24,5 +25,6 @@ pub use verdict::{DropReason, Verdict};
 pub use directory::RelayDirectory;
 pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};
+pub use rate::{Gcra, Pace, RateLimiter};
 pub use reservations::{ReservationToken, Reservations};
 pub use tags::{CallTag, Tagger, UserTag};

@@ -9,6 +9,7 @@ mod options;
 mod packet;
 mod verdict;
 
+mod budget;
 mod directory;
 mod ports;
 mod quota;
@@ -22,6 +23,7 @@ pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, R
 pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
 pub use verdict::{DropReason, Verdict};
 
+pub use budget::PrefixBudget;
 pub use directory::RelayDirectory;
 pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};

@@ -11,6 +11,7 @@ mod verdict;
 
 mod budget;
 mod directory;
+mod policy;
 mod ports;
 mod quota;
 mod rate;
@@ -25,6 +26,7 @@ pub use verdict::{DropReason, Verdict};
 
 pub use budget::PrefixBudget;
 pub use directory::RelayDirectory;
+pub use policy::{Denied, PeerClass, PeerPolicy};
 pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};
 pub use rate::{Gcra, Pace, RateLimiter};

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::options::RelayAddress;
 use super::tags::CallTag;
 use crate::auth::PeerScope;
 
@@ -28,16 +29,16 @@ struct Table {
 const NOBODY: u64 = 0;
 
 impl RelayDirectory {
-    /// An empty directory of the `advertised` relay addresses, each with all of `ports`.
+    /// An empty directory of the addresses that `relays` advertise, each with all of `ports`.
     #[must_use]
-    pub fn new(advertised: impl IntoIterator<Item = IpAddr>, ports: &RangeInclusive<u16>) -> Self {
-        let table = |ip| Table {
-            ip,
+    pub fn new(relays: &[RelayAddress], ports: &RangeInclusive<u16>) -> Self {
+        let table = |relay: &RelayAddress| Table {
+            ip: relay.advertise,
             first: *ports.start(),
             slots: ports.clone().map(|_| AtomicU64::new(NOBODY)).collect(),
         };
         Self {
-            tables: advertised.into_iter().map(table).collect(),
+            tables: relays.iter().map(table).collect(),
         }
     }
 
@@ -121,6 +122,7 @@ mod tests {
             assert_eq!(directory.owner(at(V4, port)), None, "port {port}");
         }
         assert_eq!(directory.owner(at("192.0.2.2", 49153)), None);
+        assert_eq!(directory.owner(at("10.0.0.5", 49153)), None);
         assert_eq!(directory.owner(at("::ffff:192.0.2.1", 49153)), None);
     }
 
@@ -181,7 +183,11 @@ mod tests {
     }
 
     fn directory(ports: RangeInclusive<u16>) -> RelayDirectory {
-        RelayDirectory::new([V4.parse().unwrap(), V6.parse().unwrap()], &ports)
+        let relays = [("10.0.0.5", V4), (V6, V6)].map(|(bind, advertise)| RelayAddress {
+            bind: bind.parse().unwrap(),
+            advertise: advertise.parse().unwrap(),
+        });
+        RelayDirectory::new(&relays, &ports)
     }
 
     fn call(name: &[u8]) -> CallTag {

@@ -99,7 +99,11 @@ impl PeerPolicy {
     ///
     /// Where the built-in table does not parse, which a test rules out.
     #[must_use]
-    pub fn new(options: &PeerOptions, relays: &[RelayAddress], ports: RangeInclusive<u16>) -> Self {
+    pub fn new(
+        options: &PeerOptions,
+        relays: &[RelayAddress],
+        ports: &RangeInclusive<u16>,
+    ) -> Self {
         let canonical =
             |socket: &SocketAddr| SocketAddr::new(socket.ip().to_canonical(), socket.port());
         let mut own_addresses: Vec<IpAddr> = relays
@@ -112,7 +116,7 @@ impl PeerPolicy {
         own_addresses.dedup();
         Self {
             scope: options.scope,
-            ports,
+            ports: ports.clone(),
             relays: relays.to_vec(),
             special: special::prefixes(),
             allow: options.allow.iter().copied().collect(),

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The IPv4 addresses that a host, translator or tunnel may take `ip` for. None for an IPv4 address.
 pub(super) fn embedded_ipv4(ip: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
     let found = match ip {
-        IpAddr::V4(_) => [None; 5],
+        IpAddr::V4(_) => [None; 4],
         IpAddr::V6(ip) => decode(&ip.octets()),
     };
     found.into_iter().flatten()
@@ -31,33 +31,30 @@ const fn is_teredo(ip: Ipv6Addr) -> bool {
     a == 0x2001 && b == 0
 }
 
-/// By prefix up to four addresses, and by interface identifier one.
-fn decode(octets: &[u8; 16]) -> [Option<Ipv4Addr>; 5] {
+/// By prefix up to four addresses, and by interface identifier one, which some of the prefixes yield anyway.
+fn decode(octets: &[u8; 16]) -> [Option<Ipv4Addr>; 4] {
     let at = |[a, b, c, d]: [usize; 4]| Ipv4Addr::new(octets[a], octets[b], octets[c], octets[d]);
     let last = at([12, 13, 14, 15]);
     let isatap = is_isatap(octets).then_some(last);
     match *octets {
         // Not IPv4-compatible: the unspecified and the loopback address (RFC 4291 section 2.5.5.1).
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None; 5],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None; 4],
         // IPv4-compatible and IPv4-mapped (RFC 4291 section 2.5.5), IPv4-translated (RFC 2765 section 2.1).
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, ..]
         // NAT64, the well-known prefix (RFC 6052 section 2.1).
-        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..] => [Some(last), None, None, None, isatap],
+        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..] => [Some(last), None, None, None],
         // NAT64, local use (RFC 8215).
-        [0, 0x64, 0xff, 0x9b, 0, 1, ..] => {
-            let [a, b, c, d] = local_nat64(LOCAL_NAT64.map(at));
-            [a, b, c, d, isatap]
-        }
+        [0, 0x64, 0xff, 0x9b, 0, 1, ..] => local_nat64(LOCAL_NAT64.map(at)),
         // 6to4 (RFC 3056 section 2).
-        [0x20, 0x02, ..] => [Some(at([2, 3, 4, 5])), None, None, None, isatap],
+        [0x20, 0x02, ..] => [Some(at([2, 3, 4, 5])), isatap, None, None],
         // Teredo: the server, and the client with its bits inverted (RFC 4380 section 4).
         [0x20, 0x01, 0, 0, ..] => {
             let client = Ipv4Addr::from_bits(!last.to_bits());
-            [Some(at([4, 5, 6, 7])), Some(client), None, None, isatap]
+            [Some(at([4, 5, 6, 7])), Some(client), isatap, None]
         }
-        _ => [None, None, None, None, isatap],
+        _ => [isatap, None, None, None],
     }
 }
 

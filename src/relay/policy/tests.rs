@@ -13,6 +13,7 @@ const PUBLIC_V6: &str = "2a00:1450:4001::1";
 const RELAY_V4: &str = "9.9.9.1";
 const RELAY_V6: &str = "2620:fe::1";
 const BIND_V4: &str = "10.0.0.5";
+const PORTS: RangeInclusive<u16> = 49_152..=65_535;
 
 /// The prefixes under which IPv6 carries IPv4, as `allow` would open them, and one that lies in the first of them.
 const EMBEDDINGS: [&str; 8] = [
@@ -391,6 +392,23 @@ fn a_mapped_own_socket_is_the_ipv4_socket() {
 }
 
 #[test]
+fn a_relay_bound_to_the_wildcard_may_lead_to_any_socket() {
+    let relay = RelayAddress {
+        bind: addr("0.0.0.0"),
+        advertise: addr(RELAY_V4),
+    };
+    let options = PeerOptions {
+        own_sockets: vec![at(BIND_V4, 5349)],
+        ..options()
+    };
+    let policy = PeerPolicy::new(&options, &[relay], &PORTS);
+
+    let judged = policy.judge(PeerScope::Public, at(RELAY_V4, 5349));
+
+    assert_eq!(judged, Err(Denied::OwnSocket));
+}
+
+#[test]
 fn denied_ports_bind_public_peers_alone() {
     let policy = policy(&PeerOptions {
         deny_ports: vec![1..=442, 444..=1023, 1900..=1900],
@@ -517,17 +535,14 @@ fn options() -> PeerOptions {
 }
 
 fn policy(options: &PeerOptions) -> PeerPolicy {
-    let relays = [
-        RelayAddress {
-            bind: addr(BIND_V4),
-            advertise: addr(RELAY_V4),
-        },
-        RelayAddress {
-            bind: addr(RELAY_V6),
-            advertise: addr(RELAY_V6),
-        },
-    ];
-    PeerPolicy::new(options, &relays, 49_152..=65_535)
+    PeerPolicy::new(options, &relays(), &PORTS)
+}
+
+fn relays() -> [RelayAddress; 2] {
+    [(BIND_V4, RELAY_V4), (RELAY_V6, RELAY_V6)].map(|(bind, advertise)| RelayAddress {
+        bind: addr(bind),
+        advertise: addr(advertise),
+    })
 }
 
 fn nets(nets: &[&str]) -> Vec<IpNet> {

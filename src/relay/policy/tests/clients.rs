@@ -88,11 +88,11 @@ fn a_relay_bound_to_the_wildcard_is_reached_at_its_advertised_address() {
         bind: addr("0.0.0.0"),
         advertise: addr(RELAY_V4),
     };
-    let policy = PeerPolicy::new(&options(), &[relay], 49_152..=65_535);
+    let policy = PeerPolicy::new(&options(), &[relay], &PORTS);
 
     assert_eq!(policy.to_bind(at(RELAY_V4, 50_000)), at(RELAY_V4, 50_000));
 }
 
 fn directory() -> RelayDirectory {
-    RelayDirectory::new([RELAY_V4, RELAY_V6].map(addr), &(49_152..=65_535))
+    RelayDirectory::new(&relays(), &PORTS)
 }

@@ -52,7 +52,7 @@ fn decode(octets: &[u8; 16]) -> [Option<Ipv4Addr>; 4] {
         // Teredo: the server, and the client with its bits inverted (RFC 4380 section 4).
         [0x20, 0x01, 0, 0, ..] => {
             let client = Ipv4Addr::from_bits(!last.to_bits());
-            [Some(at([4, 5, 6, 7])), Some(client), isatap, None]
+            [Some(at([4, 5, 6, 7])), Some(client), None, None]
         }
         _ => [isatap, None, None, None],
     }

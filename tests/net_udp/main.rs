@@ -1,0 +1,8 @@
+//! The socket layer over loopback: real sockets, ports chosen by the kernel, both address families.
+
+mod batches;
+mod errors;
+mod listeners;
+mod polling;
+mod relays;
+mod support;

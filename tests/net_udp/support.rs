@@ -1,0 +1,113 @@
+//! Sockets for the tests, and waiting for them without sleeping.
+
+use std::net::{SocketAddr, UdpSocket as Peer};
+use std::time::Duration;
+
+use veilturn::net::{Batch, Envelope, Event, Events, Offload, Poller, SocketOptions, UdpSocket};
+
+/// A loopback address of each family, the port left to the kernel.
+pub(crate) const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+/// How long a test waits for what never comes before it fails.
+pub(crate) const BOUND: Duration = Duration::from_secs(10);
+
+pub(crate) const PLAIN: SocketOptions = with(Offload::NONE);
+
+pub(crate) const fn with(offload: Offload) -> SocketOptions {
+    SocketOptions {
+        recv_buffer: 1 << 20,
+        send_buffer: 1 << 20,
+        offload,
+    }
+}
+
+pub(crate) fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+pub(crate) fn listener(at: &str) -> UdpSocket {
+    UdpSocket::listen(addr(at), &PLAIN).expect("a listener")
+}
+
+pub(crate) fn relay(at: &str) -> UdpSocket {
+    UdpSocket::relay(addr(at), &PLAIN).expect("a relay socket")
+}
+
+/// A socket of the standard library: somebody else's end.
+pub(crate) fn peer(at: &str) -> Peer {
+    let peer = Peer::bind(at).expect("a peer");
+    peer.set_read_timeout(Some(BOUND)).expect("a bound");
+    peer
+}
+
+/// An address that nobody listens at.
+pub(crate) fn deserted(at: &str) -> SocketAddr {
+    peer(at).local_addr().expect("bound")
+}
+
+pub(crate) fn to(to: SocketAddr) -> Envelope<()> {
+    Envelope {
+        socket: (),
+        to,
+        source: None,
+        dont_fragment: false,
+    }
+}
+
+/// Sends `payload` from `socket` and expects the kernel to take it.
+pub(crate) fn send(socket: &UdpSocket, envelope: Envelope<()>, payload: &[u8]) {
+    let mut batch = Batch::new(1);
+    batch.send_copy(envelope, payload);
+    let report = batch.flush(|()| Some(socket));
+    assert_eq!((report.sent, report.dropped()), (1, 0));
+}
+
+/// Waits until something happens at `socket`.
+pub(crate) fn wait(socket: &UdpSocket) -> Event {
+    let mut events = Events::new(1);
+    runtime().block_on(async {
+        let poller = Poller::new().expect("a poller");
+        poller.add(socket, 0).expect("added");
+        wait_for(&poller, &mut events).await;
+    });
+    events.iter().next().expect("an event")
+}
+
+/// Waits until something happens at any socket of `poller`.
+pub(crate) async fn wait_for(poller: &Poller, events: &mut Events) {
+    tokio::time::timeout(BOUND, poller.ready(events))
+        .await
+        .expect("nothing happened")
+        .expect("readiness");
+}
+
+/// The payload of the next datagram that `peer` receives.
+pub(crate) fn recv(peer: &Peer) -> Vec<u8> {
+    let mut buffer = vec![0; 65_536];
+    let len = peer.recv(&mut buffer).expect("a datagram");
+    buffer.truncate(len);
+    buffer
+}
+
+/// The payloads of the next `count` datagrams at `socket`, at least.
+pub(crate) fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
+    let mut batch = Batch::<()>::new(64);
+    let mut payloads = Vec::new();
+    while payloads.len() < count {
+        wait(socket);
+        batch.receive(socket, 64).expect("a usable socket");
+        while let Some(datagram) = batch.next_datagram(|_| false) {
+            payloads.push(datagram.bytes().to_vec());
+        }
+        let report = batch.flush(|()| None);
+        assert_eq!(report.calls, 0);
+    }
+    payloads
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}

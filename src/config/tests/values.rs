@@ -1,0 +1,291 @@
+//! Valid documents: what the daemon is told.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::relay::{ByteRate, OnExpiry};
+
+#[test]
+fn minimal_document_serves_with_defaults() {
+    let config = config(MINIMAL, &[]);
+    assert_eq!(config.realm, "relay.test");
+    assert_eq!(
+        config.listeners,
+        [Listener {
+            addr: "192.0.2.1:3478".parse().unwrap(),
+            transport: Transport::Udp,
+        }]
+    );
+    assert_eq!(config.auth.secrets[0].id, "a");
+    assert_eq!(config.auth.secrets[0].value.reveal(), SECRET);
+    assert_eq!(config.relay.ports, defaults::RELAY_PORTS);
+    assert_eq!(config.relay.peers.scope, PeerScope::Fleet);
+    assert_eq!(config.relay.on_expiry, OnExpiry::Keep);
+    assert_eq!(config.relay.software, None);
+    assert_eq!(config.log_addresses, LogAddresses::Pseudonym);
+    assert_eq!(config.metrics, defaults::METRICS);
+}
+
+#[test]
+fn relay_address_without_advertise_advertises_itself() {
+    let here: IpAddr = "192.0.2.1".parse().unwrap();
+    let expected = RelayAddress {
+        bind: here,
+        advertise: here,
+    };
+    assert_eq!(config(MINIMAL, &[]).relay.ipv4, Some(expected));
+}
+
+#[test]
+fn relay_address_may_be_a_table_of_its_own() {
+    let text = format!("{MINIMAL}\n[relay.ipv6]\nbind = \"2001:db8::5\"\n");
+    let ipv6 = config(&text, &[]).relay.ipv6.expect("given");
+    assert_eq!(ipv6.bind, "2001:db8::5".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn written_values_reach_their_fields() {
+    let text = MINIMAL.to_owned()
+        + r#"
+[auth]
+nonce_lifetime = "5m"
+max_ttl = "12h"
+require_id = true
+offer_md5 = false
+on_expiry = "refuse-refresh"
+max_session = "2h"
+[lifetimes]
+allocation_default = "5m"
+quarantine = "0s"
+[limits]
+allocations = 7
+rate = "4mbit"
+[peers]
+policy = "call"
+fleet = ["198.51.100.0/24"]
+deny = ["203.0.113.7/24"]
+deny_ports = ["53", "6881-6889", 19]
+[stun]
+binding = false
+software = "relay"
+[privacy]
+log_addresses = "none"
+[log]
+level = "debug"
+format = "json"
+[metrics]
+listen = "off"
+[runtime]
+workers = 3
+pin_cpus = false
+receive_buffer = "512 KiB"
+"#;
+    let config = config(&text, &[]);
+    assert_eq!(config.auth.nonce_lifetime, Duration::from_secs(300));
+    assert_eq!(config.auth.max_ttl, Duration::from_secs(12 * 3600));
+    assert!(config.auth.require_id);
+    assert!(!config.auth.offer_md5);
+    assert_eq!(config.relay.on_expiry, OnExpiry::RefuseRefresh);
+    assert_eq!(
+        config.relay.lifetimes.session_max,
+        Duration::from_secs(2 * 3600)
+    );
+    assert_eq!(
+        config.relay.lifetimes.allocation_default,
+        Duration::from_secs(300)
+    );
+    assert_eq!(config.relay.lifetimes.quarantine, Duration::ZERO);
+    assert_eq!(config.relay.limits.allocations, 7);
+    let four_megabit = ByteRate(500_000.try_into().unwrap());
+    assert_eq!(config.relay.limits.rate, Some(four_megabit));
+    assert_eq!(config.relay.peers.scope, PeerScope::Call);
+    assert_eq!(
+        config.relay.peers.fleet,
+        ["198.51.100.0/24".parse().unwrap()]
+    );
+    let truncated = "203.0.113.0/24".parse().unwrap();
+    assert_eq!(config.relay.peers.deny, [truncated]);
+    assert_eq!(
+        config.relay.peers.deny_ports,
+        [53..=53, 6881..=6889, 19..=19]
+    );
+    assert!(!config.relay.binding);
+    assert_eq!(config.relay.software.as_deref(), Some("relay"));
+    assert_eq!(config.log_addresses, LogAddresses::None);
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.metrics, None);
+    assert_eq!(config.runtime.workers, 3);
+    assert!(!config.runtime.pin_cpus);
+    assert_eq!(config.runtime.receive_buffer, 512 << 10);
+    assert_eq!(config.runtime.send_buffer, defaults::SEND_BUFFER);
+}
+
+#[test]
+fn secret_file_loses_the_newline_at_its_end() {
+    let text = MINIMAL.replace(&format!("value = \"{SECRET}\""), "value_file = \"s\"");
+    let files = Shelf(vec![("s", "Zk3vQ8r1TnJ0wXy5uB7cLd2eGh4sMp6a\r\n")]);
+    let config = read_with(&text, &[], &files).expect("valid").config;
+    assert_eq!(config.auth.secrets[0].value.reveal(), SECRET);
+}
+
+#[test]
+fn stored_keys_are_read_as_bytes() {
+    let text = format!(
+        "{MINIMAL}\n[[auth.user]]\nname = \"a\"\nmd5_key = \"d9A6a3d964467baeffd2fce41704a913\"\n"
+    );
+    let UserKey::Stored {
+        md5: Some(md5),
+        sha256: None,
+    } = &config(&text, &[]).auth.users[0].key
+    else {
+        panic!("one stored key");
+    };
+    assert_eq!(md5.reveal()[..3], [0xd9, 0xa6, 0xa3]);
+}
+
+#[test]
+fn variables_override_and_add() {
+    let config = config(
+        MINIMAL,
+        &[
+            ("VEILTURN_REALM", "other.test"),
+            ("VEILTURN_LISTEN__0__ADDR", "192.0.2.1:3479"),
+            ("VEILTURN_LISTEN__1__ADDR", "192.0.2.1:3480"),
+            ("VEILTURN_RELAY__IPV6__BIND", "2001:db8::5"),
+            ("VEILTURN_LIMITS__ALLOCATIONS", "9"),
+            ("VEILTURN_STUN__BINDING", "false"),
+            ("VEILTURN_PEERS__DENY", "192.0.2.0/24, 2001:db8::/32"),
+            ("VEILTURN_PEERS__DENY_PORTS__0", "53"),
+        ],
+    );
+    assert_eq!(config.realm, "other.test");
+    let ports: Vec<_> = config.listeners.iter().map(|l| l.addr.port()).collect();
+    assert_eq!(ports, [3479, 3480]);
+    assert!(config.relay.ipv6.is_some());
+    assert_eq!(config.relay.limits.allocations, 9);
+    assert!(!config.relay.binding);
+    assert_eq!(config.relay.peers.deny.len(), 2);
+    assert_eq!(config.relay.peers.deny_ports, [53..=53]);
+}
+
+#[test]
+fn ten_list_elements_from_variables_keep_their_order() {
+    let names: Vec<_> = (1..=10)
+        .map(|n| {
+            (
+                format!("VEILTURN_LISTEN__{n}__ADDR"),
+                format!("192.0.2.1:{n}"),
+            )
+        })
+        .collect();
+    let variables: Vec<_> = names.iter().map(|(n, v)| (&**n, &**v)).collect();
+    let config = config(MINIMAL, &variables);
+    let ports: Vec<_> = config.listeners.iter().map(|l| l.addr.port()).collect();
+    assert_eq!(ports, [3478, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn secret_of_digits_in_a_variable_stays_text() {
+    let variables = [("VEILTURN_AUTH__SECRET__0__VALUE", "12345678901234567890")];
+    let config = config(MINIMAL, &variables);
+    assert_eq!(config.auth.secrets[0].value.reveal(), variables[0].1);
+}
+
+#[test]
+fn foreign_variables_are_ignored() {
+    config(
+        MINIMAL,
+        &[
+            ("VEILTURN_LOG", "debug"),
+            ("VEILTURN_PORT_3478_UDP", "udp://192.0.2.7:3478"),
+            ("VEILTURN_SERVICE_HOST", "192.0.2.7"),
+            ("PATH__0", "/bin"),
+        ],
+    );
+}
+
+#[test]
+fn relay_options_name_every_own_address_once() {
+    let config = config(MINIMAL, &[]);
+    let bound = vec!["192.0.2.1:3478".parse().unwrap()];
+    let interfaces = vec!["192.0.2.9".parse().unwrap(), "192.0.2.1".parse().unwrap()];
+    let options = config.relay_options(bound.clone(), interfaces);
+    assert_eq!(options.peers.own_sockets, bound);
+    let expected: [IpAddr; 2] = ["192.0.2.1".parse().unwrap(), "192.0.2.9".parse().unwrap()];
+    assert_eq!(options.peers.own_addresses, expected);
+}
+
+#[test]
+fn dev_relays_on_the_loopback_interface_within_one_call() {
+    let secret = Secret::random(&ring::rand::SystemRandom::new()).expect("randomness");
+    let config = Config::dev(0, secret.clone());
+    assert_eq!(config.listeners[0].addr, "127.0.0.1:0".parse().unwrap());
+    assert_eq!(config.relay.peers.scope, PeerScope::Call);
+    assert_eq!(config.auth.secrets[0].value.reveal(), secret.reveal());
+    let here: IpAddr = "127.0.0.1".parse().unwrap();
+    assert!(
+        config
+            .relay
+            .peers
+            .allow
+            .iter()
+            .any(|net| net.contains(&here))
+    );
+    assert_eq!(config.relay.ipv4.map(|relay| relay.bind), Some(here));
+    assert_eq!(config.metrics, None);
+}
+
+#[test]
+fn fresh_secrets_differ_and_are_strong() {
+    let rng = ring::rand::SystemRandom::new();
+    let first = Secret::random(&rng).expect("randomness");
+    let second = Secret::random(&rng).expect("randomness");
+    assert_ne!(first.reveal(), second.reveal());
+    assert_eq!(secret::shared_secret_weakness(first.reveal()), None);
+}
+
+#[test]
+fn debug_output_holds_no_secret() {
+    let text = format!(
+        "{MINIMAL}\n[[auth.user]]\nname = \"a\"\npassword = \"pQ4nVx7LbHs1dKe8\"\n\
+         [[auth.user]]\nname = \"b\"\nsha256_key = \"{}\"\n",
+        "ab".repeat(32)
+    );
+    let shown = format!("{:?}", config(&text, &[]));
+    assert!(!shown.contains(SECRET), "{shown}");
+    assert!(!shown.contains("pQ4nVx7LbHs1dKe8"), "{shown}");
+    assert!(!shown.contains("171, 171"), "{shown}");
+    assert_eq!(shown.matches("<secret>").count(), 3);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_panic(text in ".{0,300}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn any_value_of_a_key_is_read_without_panic(
+        key in "(realm|listen|relay|auth|peers|limits|lifetimes|log)(\\.[a-z_0-9]{1,12}){0,2}",
+        value in r#"("[^"\\]{0,20}"|-?[0-9]{1,22}|true|\[\]|\[\{\}\]|\{\}|\{ a = 1 \}|1\.5|1979-05-27)"#,
+    ) {
+        let report = read(&format!("{key} = {value}\n")).expect_err("no realm or no listener");
+        prop_assert!(report.has_errors());
+    }
+
+    #[test]
+    fn any_variable_is_read_without_panic(
+        name in "VEILTURN_[A-Z_0-9]{0,30}",
+        value in ".{0,20}",
+    ) {
+        let _ = read_with(MINIMAL, &[(&name, &value)], &NoFiles);
+    }
+
+    #[test]
+    fn a_rate_in_kilobits_is_that_many_eighths(kilobits in 1u64..1_000_000) {
+        let text = format!("{MINIMAL}\n[limits]\nrate = \"{kilobits}kbit\"\n");
+        let rate = config(&text, &[]).relay.limits.rate.map(|rate| rate.0.get());
+        prop_assert_eq!(rate, Some(kilobits * 125));
+    }
+}

@@ -20,6 +20,7 @@ mod value;
 mod tests;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +59,12 @@ pub struct Listener {
     pub addr: SocketAddr,
     /// What is spoken there.
     pub transport: Transport,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.addr, value::word(self.transport))
+    }
 }
 
 /// Who may relay, and how that is proven. There is at least one secret or user.

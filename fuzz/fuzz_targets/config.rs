@@ -1,0 +1,25 @@
+//! Any text as a configuration: reading it never panics, and what it refuses it explains.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use veilturn::config::{NoFiles, Source, TextFile, parse};
+
+fuzz_target!(|text: &str| {
+    let source = Source {
+        name: "f".to_owned(),
+        file: TextFile {
+            text: text.to_owned().into(),
+            open_to_all: true,
+        },
+        variables: Vec::new(),
+        files: &NoFiles,
+    };
+    match parse(source) {
+        Ok(loaded) => assert!(!loaded.report.has_errors()),
+        Err(report) => {
+            assert!(report.has_errors());
+            assert!(!report.to_string().is_empty());
+        }
+    }
+});

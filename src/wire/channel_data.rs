@@ -5,6 +5,9 @@ use std::fmt;
 use super::ParseError;
 
 /// The number of a channel, 0x4000 to 0x4FFF (RFC 8656 section 12).
+///
+/// The numbers above, up to 0x7FFF, are recognised as well: RFC 5766 gave them out, and whether a client of that time
+/// is served is not for the codec to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
@@ -13,15 +16,23 @@ impl ChannelNumber {
     pub const MIN: Self = Self(0x4000);
     /// The highest number.
     pub const MAX: Self = Self(0x4FFF);
+    /// The highest number of RFC 5766.
+    const LEGACY_MAX: Self = Self(0x7FFF);
 
     /// The channel of that number; `None` outside the range.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if Self::MIN.0 <= number && number <= Self::MAX.0 {
+        if Self::MIN.0 <= number && number <= Self::LEGACY_MAX.0 {
             Some(Self(number))
         } else {
             None
         }
+    }
+
+    /// Whether RFC 8656 reserves the number.
+    #[must_use]
+    pub const fn is_reserved(self) -> bool {
+        self.0 > Self::MAX.0
     }
 
     /// The number.
@@ -93,9 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_those_of_rfc_8656() {
+    fn channels_are_those_of_rfc_5766_and_the_upper_ones_reserved() {
         for number in 0..=u16::MAX {
-            let expected = (0x4000..=0x4FFF).contains(&number).then_some(number);
+            let expected = (0x4000..=0x7FFF).contains(&number).then_some(number);
+            let reserved = ChannelNumber::new(number).map(ChannelNumber::is_reserved);
+            assert_eq!(reserved, expected.map(|number| number >= 0x5000));
             assert_eq!(
                 ChannelNumber::new(number).map(ChannelNumber::number),
                 expected
@@ -146,7 +159,7 @@ mod tests {
 
     #[test]
     fn numbers_that_are_no_channels_are_refused() {
-        for first in (0..0x40).chain(0x50..=0xFF) {
+        for first in (0..0x40).chain(0x80..=0xFF) {
             assert_eq!(
                 ChannelData::parse(&[first, 0, 0, 0]),
                 Err(ParseError::Channel)

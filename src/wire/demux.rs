@@ -20,8 +20,8 @@ impl Demux {
         match first_byte {
             0..=3 => Self::Stun,
             20..=63 => Self::Dtls,
-            64..=79 => Self::ChannelData,
-            4..=19 | 80..=255 => Self::Unknown,
+            64..=127 => Self::ChannelData,
+            4..=19 | 128..=255 => Self::Unknown,
         }
     }
 }
@@ -37,7 +37,7 @@ mod tests {
                 Demux::Stun
             } else if (20..64).contains(&byte) {
                 Demux::Dtls
-            } else if (64..80).contains(&byte) {
+            } else if (64..128).contains(&byte) {
                 Demux::ChannelData
             } else {
                 Demux::Unknown

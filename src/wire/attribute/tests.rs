@@ -190,7 +190,7 @@ fn values_of_another_length_are_refused() {
 
 #[test]
 fn numbers_out_of_range_are_refused() {
-    for number in [0, 0x3FFF, 0x5000, 0x7FFF, 0x8000, 0xFFFF_u16] {
+    for number in [0, 0x3FFF, 0x8000, 0xFFFF_u16] {
         let [n0, n1] = number.to_be_bytes();
         assert_refused::<ChannelNumberAttribute>(&[n0, n1, 0, 0], AttributeError::Range);
     }

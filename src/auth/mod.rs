@@ -1,12 +1,31 @@
 //! Nonces, keys, time-limited credentials and their claims. Pure.
+//!
+//! An [`Authenticator`] decides who sent a request (RFC 8489 section 9.2). It keeps no state of clients: nonces prove
+//! themselves, and what must outlive a request is handed to the allocation as a [`BoundCredential`]. What an
+//! authenticated client may then do is decided above; so is how often a stranger is answered.
 
-/// Which peers a credential may reach, from the narrowest to the widest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PeerScope {
-    /// Only relayed addresses allocated under the same `call` claim.
-    Call,
-    /// Only relayed addresses of this fleet.
-    Fleet,
-    /// Those, and any globally routable unicast address.
-    Public,
-}
+mod algorithm;
+mod authenticated;
+mod authenticator;
+mod claims;
+mod credentials;
+mod keys;
+mod nonce;
+mod options;
+mod reject;
+mod scope;
+mod secrets;
+mod users;
+
+pub use authenticated::{Authenticated, BoundCredential};
+pub use authenticator::Authenticator;
+pub use claims::{BitRate, BitRateError, ClaimError, Claims};
+pub use credentials::{
+    Credential, CredentialError, DEFAULT_SEPARATOR, MAX_USERNAME, TimeLimited, mint,
+};
+pub use keys::LongTermKeys;
+pub use options::{AuthOptions, MAX_NONCE_LIFETIME, MAX_QUIET_REALM, OptionsError, Weakness};
+pub use reject::Reject;
+pub use scope::{PeerScope, UnknownScope};
+pub use secrets::{MAX_SECRETS, RECOMMENDED_SECRET_LEN, Secret, SecretError};
+pub use users::{Login, StaticUser, UserError};

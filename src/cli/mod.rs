@@ -1,11 +1,119 @@
-//! The verbs of the command line, one file a verb.
+//! The verbs of the command line, one file a verb. Exit codes: 0 done, 1 failed at run time, 2 wrong usage or
+//! configuration.
 
-pub mod check;
+mod check;
+mod mint;
+mod serve;
 
+use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::server::{Clock, StartError};
+
+/// A standalone TURN/STUN relay that masks IP addresses.
+#[derive(Debug, Parser)]
+#[command(
+    name = "veilturn",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the relay.
+    Serve(serve::ServeArgs),
+    /// Say what is wrong with a configuration, or what it would serve.
+    Check(check::CheckArgs),
+    /// Mint a time-limited credential.
+    Mint(mint::MintArgs),
+}
+
+/// Why a verb failed; decides the exit code.
+#[derive(Debug)]
+enum Failure {
+    /// What was asked for cannot be understood or is not allowed: exit code 2.
+    Usage(Box<dyn Error>),
+    /// It went wrong while it ran: exit code 1.
+    Runtime(Box<dyn Error>),
+    /// The verb has told already.
+    Told(ExitCode),
+}
+
+impl Failure {
+    fn usage(error: impl Error + 'static) -> Self {
+        Self::Usage(Box::new(error))
+    }
+
+    fn runtime(error: impl Error + 'static) -> Self {
+        Self::Runtime(Box::new(error))
+    }
+}
 
 /// Parses the arguments, runs the verb and maps its outcome to an exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let outcome = match cli.verb {
+        Verb::Serve(args) => serve::run(&args, &mut io::stdout()),
+        Verb::Check(args) => check(&args),
+        Verb::Mint(args) => mint(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => code,
+        Err(Failure::Usage(error)) => tell(&*error, 2),
+        Err(Failure::Runtime(error)) => tell(&*error, 1),
+    }
+}
+
+fn check(args: &check::CheckArgs) -> Result<(), Failure> {
+    match check::run(args, std::env::vars_os(), &mut io::stdout().lock()) {
+        Ok(check::Outcome::Sound) => Ok(()),
+        Ok(check::Outcome::Refused) => Err(Failure::Told(ExitCode::from(2))),
+        Err(error) => Err(Failure::runtime(error)),
+    }
+}
+
+fn mint(args: &mint::MintArgs) -> Result<(), Failure> {
+    let mut random = [0; 16];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| Failure::runtime(StartError::Randomness))?;
+    let now = Clock::start().now().unix;
+    let outcome = mint::run(
+        args,
+        now,
+        random,
+        &mut io::stdin().lock(),
+        &mut io::stdout().lock(),
+    );
+    outcome.map_err(|error| {
+        if error.is_usage() {
+            Failure::usage(error)
+        } else {
+            Failure::runtime(error)
+        }
+    })
+}
+
+/// Writes an error and what caused it to standard error.
+fn tell(error: &dyn Error, code: u8) -> ExitCode {
+    let mut message = format!("veilturn: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    // Where standard error is closed, the exit code has to do.
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::from(code)
 }

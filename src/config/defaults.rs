@@ -17,6 +17,9 @@ pub const TRANSPORT: Transport = Transport::Udp;
 /// `relay.ports`: the dynamic ports, as RFC 8656 section 7.2 recommends.
 pub const RELAY_PORTS: RangeInclusive<u16> = 49152..=65535;
 
+/// `relay.legacy_clients`: clients of RFC 8656, browsers among them, need none of it.
+pub const LEGACY_CLIENTS: bool = false;
+
 /// `auth.nonce_lifetime`: how long a client may use a nonce before it is given a new one. RFC 8656 section 5 asks for
 /// at most an hour; ten minutes is what clients know from other servers.
 pub const NONCE_LIFETIME: Duration = Duration::from_secs(10 * MINUTE);
@@ -113,3 +116,7 @@ pub const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// `runtime.send_buffer` of a listening socket, in bytes.
 pub const SEND_BUFFER: usize = 4 << 20;
+
+/// `runtime.drain_timeout`: how long the calls that live may go on once the daemon is asked to stop. Most calls are
+/// over in that time; what is left then reconnects elsewhere.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5 * MINUTE);

@@ -28,7 +28,12 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
     let lifetimes = root.table("lifetimes", |section| lifetimes(section, &auth));
     let limits = root.table("limits", limits);
     let (binding, software) = root.table("stun", stun);
-    let RelaySection { ports, ipv4, ipv6 } = relay;
+    let RelaySection {
+        ports,
+        legacy_clients,
+        ipv4,
+        ipv6,
+    } = relay;
     Config {
         realm,
         listeners: listeners.into_iter().map(|found| found.value).collect(),
@@ -36,6 +41,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
             ipv4,
             ipv6,
             ports,
+            legacy_clients,
             lifetimes,
             limits,
             peers,
@@ -259,6 +265,7 @@ fn metrics(section: &mut Section<'_, '_>) -> Option<SocketAddr> {
 }
 
 fn runtime(section: &mut Section<'_, '_>) -> Runtime {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
     let buffers = Bytes(64 << 10)..=Bytes(1 << 30);
     Runtime {
         workers: section.within("workers", defaults::WORKERS, 0..=1024).value,
@@ -275,5 +282,12 @@ fn runtime(section: &mut Section<'_, '_>) -> Runtime {
             .within("send_buffer", Bytes(defaults::SEND_BUFFER), buffers)
             .value
             .0,
+        drain_timeout: section
+            .within(
+                "drain_timeout",
+                defaults::DRAIN_TIMEOUT,
+                Duration::ZERO..=DAY,
+            )
+            .value,
     }
 }

@@ -4,6 +4,7 @@
 //! is a [`Config`] that can be served as it is. The keys stand in `file`, their defaults in [`defaults`], what can be
 //! wrong in [`problem`]. Opens no socket.
 
+mod credentials;
 pub mod defaults;
 mod env;
 mod file;
@@ -175,6 +176,8 @@ pub struct Runtime {
     pub receive_buffer: usize,
     /// The send buffer of each listening socket, in bytes.
     pub send_buffer: usize,
+    /// How long the calls that live may go on once the daemon is asked to stop.
+    pub drain_timeout: Duration,
 }
 
 /// A configuration that can be served.
@@ -278,6 +281,7 @@ impl Config {
         config.relay.peers.scope = PeerScope::Call;
         config.relay.peers.allow = peers::loopback().to_vec();
         config.metrics = None;
+        config.runtime.drain_timeout = Duration::ZERO;
         config
     }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{FiveTuple, UserTag};
+use crate::masked::Masked;
 
 /// The shell's number for an open relay socket, handed back with every verdict that sends from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,19 @@ pub enum OpenError {
     PortTaken,
     /// No descriptors, memory or address: no port will work now.
     Unavailable,
+}
+
+/// An ICMP error about a datagram that left a relay socket.
+#[derive(Clone, Copy, Debug)]
+pub struct IcmpError {
+    /// The destination of the datagram in question, as embedded in the error.
+    pub peer: Masked<SocketAddr>,
+    /// The ICMP type, of the relay socket's address family.
+    pub kind: u8,
+    /// The ICMP code.
+    pub code: u8,
+    /// The next hop's MTU in bytes, where the error tells one; 0 elsewhere.
+    pub mtu: u32,
 }
 
 /// The world around the core.
@@ -52,8 +66,6 @@ pub enum Event<'a> {
         client: &'a FiveTuple,
         /// The identity in the credential, as a tag that cannot be turned back.
         user: UserTag,
-        /// The first relayed address, as advertised.
-        relayed: SocketAddr,
     },
     /// An allocation ended.
     Ended {
@@ -73,7 +85,7 @@ pub enum Event<'a> {
         /// Who asked.
         user: UserTag,
         /// The address asked for.
-        peer: crate::masked::Masked<IpAddr>,
+        peer: Masked<IpAddr>,
     },
 }
 

@@ -2,33 +2,67 @@
 //!
 //! It holds no socket, reads no clock and draws no randomness but from its own seeded generator: the shell gives it
 //! packets and the time, and it answers with a [`Verdict`] on each. What it needs done it asks of a [`Host`].
+//!
+//! A packet's way: [`Relay`] sorts it; a request becomes a typed value (`request`), its method decides (`binding`,
+//! `allocate`, `refresh`, `create_permission`, `channel_bind`) and the answer is written (`response`); application data
+//! goes through `from_client` or `from_peer`. Allocations live in `table` and end in `expiry`. What all workers have in
+//! common is in [`Shared`].
 
+mod allocate;
+mod allocation;
+mod binding;
+mod budget;
+mod channel_bind;
+mod core;
+mod counters;
+mod create_permission;
+mod directory;
+mod expiry;
 mod five_tuple;
+mod from_client;
+mod from_peer;
 mod host;
+#[cfg(any(test, fuzzing))]
+mod invariants;
+mod lifetime;
 mod options;
 mod packet;
-mod verdict;
-
-mod budget;
-mod directory;
 mod policy;
 mod ports;
 mod quota;
 mod rate;
+mod refresh;
+mod request;
 mod reservations;
+mod response;
+mod shared;
+mod small_map;
+mod table;
 mod tags;
+mod timers;
+mod verdict;
 
+#[cfg(test)]
+mod tests;
+
+pub use self::core::Relay;
+pub use budget::PrefixBudget;
+pub use counters::{Answered, Counter, Counters, Traffic};
+pub use directory::RelayDirectory;
 pub use five_tuple::{FiveTuple, Link, Transport};
-pub use host::{EndReason, Event, Host, OpenError, RelayToken, SocketId};
+pub use host::{EndReason, Event, Host, IcmpError, OpenError, RelayToken, SocketId};
 pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};
 pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
-pub use verdict::{DropReason, Verdict};
-
-pub use budget::PrefixBudget;
-pub use directory::RelayDirectory;
 pub use policy::{Denied, PeerClass, PeerPolicy};
 pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};
 pub use rate::{Gcra, Pace, RateLimiter};
 pub use reservations::{ReservationToken, Reservations};
+pub use shared::Shared;
 pub use tags::{CallTag, Tagger, UserTag};
+pub use verdict::{DropReason, Verdict};
+
+use crate::wire::Family;
+
+/// Both address families, in the order in which relayed addresses are listed.
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];

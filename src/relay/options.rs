@@ -18,6 +18,9 @@ pub struct Options {
     pub ipv6: Option<RelayAddress>,
     /// The ports that relayed addresses are taken from, at random.
     pub ports: RangeInclusive<u16>,
+    /// Whether clients of older specifications are served: channel numbers 0x5000 to 0x7FFF, which RFC 5766 gave out and
+    /// RFC 8656 section 12 reserves, and the number that ADDITIONAL-ADDRESS-FAMILY had in drafts.
+    pub legacy_clients: bool,
     /// How long things live.
     pub lifetimes: Lifetimes,
     /// How many of each thing there may be.
@@ -93,7 +96,8 @@ pub struct PeerOptions {
     pub scope: PeerScope,
     /// Prefixes of the other relays of the fleet, whose relayed addresses `fleet` admits.
     pub fleet: Vec<IpNet>,
-    /// Prefixes that override the built-in deny list of special-purpose addresses.
+    /// Prefixes that override the built-in deny list of special-purpose addresses. Multicast and broadcast cannot be
+    /// opened, an own address only by naming it whole, loopback aside.
     pub allow: Vec<IpNet>,
     /// Prefixes that are refused; the longest matching prefix of `allow` and `deny` decides, `deny` wins a tie.
     pub deny: Vec<IpNet>,
@@ -102,8 +106,8 @@ pub struct PeerOptions {
     /// The daemon's own sockets (listeners, metrics): always refused, whatever `allow` says. An unspecified address
     /// stands for every address of this machine.
     pub own_sockets: Vec<std::net::SocketAddr>,
-    /// The addresses of this machine's interfaces and those it is known by outside: refused like special-purpose ones
-    /// unless in `allow`, but for live relayed addresses.
+    /// The addresses of this machine's interfaces, their broadcast addresses, and those it is known by outside: refused
+    /// but for live relayed addresses.
     pub own_addresses: Vec<IpAddr>,
 }
 

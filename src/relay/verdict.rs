@@ -44,6 +44,8 @@ pub enum DropReason {
     BadFingerprint,
     /// A method, class or combination that a server does not take from a client (RFC 8489 section 6.3).
     UnexpectedMessage,
+    /// A Binding indication: it keeps a NAT binding alive and is never answered (RFC 8489 section 6.3.2).
+    Keepalive,
     /// A source address that no client can have: port 0, multicast, broadcast, or the relay itself.
     BadSource,
     /// Challenges to this source's prefix exceed their budget.
@@ -68,10 +70,11 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::BadFingerprint,
         Self::UnexpectedMessage,
+        Self::Keepalive,
         Self::BadSource,
         Self::RateLimitedSource,
         Self::NoAllocation,
@@ -91,6 +94,7 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::BadFingerprint => "bad_fingerprint",
             Self::UnexpectedMessage => "unexpected_message",
+            Self::Keepalive => "keepalive",
             Self::BadSource => "bad_source",
             Self::RateLimitedSource => "rate_limited_source",
             Self::NoAllocation => "no_allocation",

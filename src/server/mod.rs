@@ -1,1 +1,359 @@
-//! The shell: workers, clock, streams, shutdown.
+//! The shell around the core: workers, clocks, shutdown.
+//!
+//! [`Server`] runs the relay: one thread per worker, each with its own listeners (the kernel keeps a 5-tuple with one
+//! of them), relay sockets and allocations. [`serve`] runs a server as a daemon: signals, metrics, readiness.
+
+mod clock;
+mod daemon;
+mod phase;
+mod sockets;
+mod stats;
+mod vitals;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{mpsc, watch};
+
+pub use self::clock::Clock;
+pub use self::daemon::{ServeError, serve};
+use self::phase::Phase;
+use self::sockets::RelaySockets;
+use self::stats::Stats;
+use self::vitals::ServerVitals;
+use self::worker::Worker;
+use crate::auth::{Authenticator, OptionsError};
+use crate::config::Config;
+use crate::net::{self, BindError, Offload, Poller, SocketOptions, UdpSocket};
+use crate::ops::metrics::Vitals;
+use crate::ops::redact::Redactor;
+use crate::relay::{Counters, Relay, Shared};
+use crate::time::{Now, UnixTime};
+
+/// A running relay. Dropping it stops it.
+pub struct Server {
+    /// Where clients reach it, ports filled in, in the order of the configuration.
+    listeners: Vec<SocketAddr>,
+    clock: Clock,
+    /// The wall clock when it started.
+    started: UnixTime,
+    shared: Arc<Shared>,
+    workers: Vec<WorkerHandle>,
+    phase: watch::Sender<Phase>,
+    /// Hears of each worker that returns.
+    returned: mpsc::Receiver<()>,
+}
+
+/// A worker's thread and what it counts.
+struct WorkerHandle {
+    /// `None` once joined.
+    thread: Option<JoinHandle<io::Result<()>>>,
+    vitals: WorkerVitals,
+}
+
+/// What one worker counts.
+#[derive(Clone)]
+struct WorkerVitals {
+    counters: Arc<Counters>,
+    stats: Arc<Stats>,
+}
+
+/// Why a relay could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be opened.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The configured address.
+        addr: SocketAddr,
+        /// Why.
+        source: BindError,
+    },
+    /// A relay address is not one that this machine can bind.
+    #[error("cannot open relay sockets on {addr}")]
+    Relay {
+        /// The configured address, without a port.
+        addr: std::net::IpAddr,
+        /// Why.
+        source: BindError,
+    },
+    /// The credentials in the configuration cannot work.
+    #[error(transparent)]
+    Credentials(#[from] OptionsError),
+    /// The operating system has no randomness to give.
+    #[error("the operating system gives no random numbers")]
+    Randomness,
+    /// The machine's own addresses cannot be listed, so peers could not be kept from them.
+    #[error("cannot list this machine's addresses")]
+    Interfaces(#[source] io::Error),
+    /// A worker could not be set up.
+    #[error("cannot start a worker")]
+    Worker(#[source] io::Error),
+}
+
+impl Server {
+    /// Starts a relay: when this returns, every listener is open and served.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs then.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let offload = Offload::probe();
+        let count = match config.runtime.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            configured => configured,
+        };
+        check_relay_addresses(config, offload)?;
+        let (listeners, sockets) = listen(config, count, offload)?;
+        let own_sockets = listeners.iter().copied().chain(config.metrics).collect();
+        let interfaces = net::interfaces().map_err(StartError::Interfaces)?;
+        let auth = Authenticator::new(config.auth_options()?, &random()?)?;
+        let options = config.relay_options(own_sockets, interfaces);
+        let shared = Arc::new(Shared::new(options, Arc::new(auth), random()?));
+        let (phase, _) = watch::channel(Phase::Serving);
+        let (returning, returned) = mpsc::channel(count);
+        let mut server = Self {
+            listeners,
+            clock,
+            started: clock.now().unix,
+            shared,
+            workers: Vec::new(),
+            phase,
+            returned,
+        };
+        let redaction = random()?;
+        for (number, listeners) in sockets.into_iter().enumerate() {
+            let start = WorkerStart {
+                clock,
+                relay: Relay::new(Arc::clone(&server.shared), random()?),
+                listeners,
+                relay_options: SocketOptions {
+                    recv_buffer: RELAY_BUFFER,
+                    send_buffer: RELAY_BUFFER,
+                    offload,
+                },
+                redactor: Redactor::new(config.log_addresses, &redaction),
+                cpu: config.runtime.pin_cpus.then_some(number),
+                phase: server.phase.subscribe(),
+                returning: returning.clone(),
+            };
+            server.workers.push(start.spawn(number)?);
+        }
+        Ok(server)
+    }
+
+    /// Where clients reach it: the addresses of the configuration, with the ports that were bound.
+    #[must_use]
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// The time on its clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// What its metrics and health are made of.
+    #[must_use]
+    pub fn vitals(&self) -> impl Vitals + use<> {
+        let workers = self
+            .workers
+            .iter()
+            .map(|worker| worker.vitals.clone())
+            .collect();
+        ServerVitals {
+            started: self.started,
+            shared: Arc::clone(&self.shared),
+            workers,
+        }
+    }
+
+    /// How many allocations live, over all workers.
+    #[must_use]
+    pub fn allocations(&self) -> u64 {
+        self.workers
+            .iter()
+            .map(|worker| worker.vitals.counters.allocations.value())
+            .sum()
+    }
+
+    /// Refuses new allocations from here on; those that live go on.
+    pub fn drain(&self) {
+        self.shared.drain();
+    }
+
+    /// Ends every allocation and waits for the workers to return.
+    ///
+    /// # Errors
+    ///
+    /// What made a worker give up earlier.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    /// Waits for a worker to return, which it does only where it has to give up.
+    async fn worker_returned(&mut self) {
+        self.returned.recv().await;
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        self.phase.send_replace(Phase::Stopping);
+        let mut outcome = Ok(());
+        for worker in &mut self.workers {
+            let Some(thread) = worker.thread.take() else {
+                continue;
+            };
+            let returned = thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            outcome = outcome.and(returned);
+        }
+        outcome
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whoever wants to know how the workers ended calls `stop`.
+        let _ = self.join();
+    }
+}
+
+/// Bytes that a relay socket asks the kernel to buffer, each way: a burst of a video key frame at least.
+const RELAY_BUFFER: usize = 256 * 1024;
+
+/// Everything that a worker's thread takes along.
+struct WorkerStart {
+    clock: Clock,
+    relay: Relay,
+    listeners: Vec<UdpSocket>,
+    relay_options: SocketOptions,
+    redactor: Redactor,
+    /// The core to stay on.
+    cpu: Option<usize>,
+    phase: watch::Receiver<Phase>,
+    returning: mpsc::Sender<()>,
+}
+
+impl WorkerStart {
+    fn spawn(self, number: usize) -> Result<WorkerHandle, StartError> {
+        let counters = self.relay.counters();
+        let stats = Arc::new(Stats::default());
+        let counted = Arc::clone(&stats);
+        let (started, starting) = std::sync::mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || self.run(counted, &started))
+            .map_err(StartError::Worker)?;
+        match starting.recv() {
+            Ok(()) => Ok(WorkerHandle {
+                thread: Some(thread),
+                vitals: WorkerVitals { counters, stats },
+            }),
+            Err(_) => {
+                let outcome = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+                Err(StartError::Worker(outcome.err().unwrap_or_else(|| {
+                    io::Error::other("a worker did not start")
+                })))
+            }
+        }
+    }
+
+    /// The life of a worker's thread.
+    fn run(self, stats: Arc<Stats>, started: &std::sync::mpsc::SyncSender<()>) -> io::Result<()> {
+        if let Some(cpu) = self.cpu {
+            // A sandbox that forbids it costs speed, not service.
+            let _ = net::stay_on_core(cpu);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let poller = Rc::new(Poller::new()?);
+        let sockets = RelaySockets::new(
+            Rc::clone(&poller),
+            self.relay_options,
+            self.redactor,
+            self.clock,
+        );
+        let worker = Worker::new(
+            self.clock,
+            self.relay,
+            self.listeners,
+            (poller, sockets),
+            stats,
+        )?;
+        // The starter may be gone already, which ends the worker by its phase.
+        let _ = started.send(());
+        let outcome = runtime.block_on(worker.run(self.phase));
+        let _ = self.returning.try_send(());
+        outcome
+    }
+}
+
+/// Opens the listeners: each configured address once for every worker.
+fn listen(
+    config: &Config,
+    workers: usize,
+    offload: Offload,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<UdpSocket>>), StartError> {
+    let runtime = &config.runtime;
+    let options = SocketOptions {
+        recv_buffer: runtime.receive_buffer,
+        send_buffer: runtime.send_buffer,
+        offload,
+    };
+    let mut bound = Vec::new();
+    let mut sockets: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in &config.listeners {
+        // The first worker's socket settles the port, where the configuration leaves it open.
+        let mut addr = listener.addr;
+        for worker in &mut sockets {
+            let failed = |source| StartError::Listen {
+                addr: listener.addr,
+                source,
+            };
+            let socket = UdpSocket::listen(addr, &options).map_err(failed)?;
+            addr = socket.local_addr();
+            worker.push(socket);
+        }
+        bound.push(addr);
+    }
+    Ok((bound, sockets))
+}
+
+/// Tries the relay addresses once, so that a wrong one is told at start and not to the first client.
+fn check_relay_addresses(config: &Config, offload: Offload) -> Result<(), StartError> {
+    let options = SocketOptions {
+        recv_buffer: RELAY_BUFFER,
+        send_buffer: RELAY_BUFFER,
+        offload,
+    };
+    for relay in config.relay.ipv4.iter().chain(&config.relay.ipv6) {
+        UdpSocket::relay(SocketAddr::new(relay.bind, 0), &options).map_err(|source| {
+            StartError::Relay {
+                addr: relay.bind,
+                source,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Thirty-two bytes from the operating system.
+fn random() -> Result<[u8; 32], StartError> {
+    let mut bytes = [0; 32];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| StartError::Randomness)?;
+    Ok(bytes)
+}

@@ -1,0 +1,107 @@
+//! `veilturn serve`: runs the relay, from a configuration or, with `--dev`, from none.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ring::rand::SystemRandom;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::auth::{self, Claims};
+use crate::config::{self, Config, Loaded, Secret};
+use crate::net;
+use crate::ops::{harden, logging};
+use crate::server::{self, Server, StartError};
+use crate::time::UnixTime;
+
+/// How long the credentials of `--dev` are valid, in seconds.
+const DEV_TTL: u64 = 24 * 3600;
+
+/// The arguments of `serve`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ServeArgs {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "VEILTURN_CONFIG",
+        required_unless_present = "dev"
+    )]
+    config: Option<PathBuf>,
+    /// Needs no file: loopback, a fresh secret, credentials for two parties of one call
+    #[arg(long, conflicts_with = "config")]
+    dev: bool,
+    /// The port of --dev; 0 takes any
+    #[arg(long, requires = "dev", default_value_t = 3478)]
+    port: u16,
+}
+
+/// Runs the relay until it is told to stop.
+pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure> {
+    let (config, dev) = match &args.config {
+        Some(path) if !args.dev => (load(path)?, None),
+        _ => {
+            let secret = Secret::random(&SystemRandom::new())
+                .map_err(|_| Failure::runtime(StartError::Randomness))?;
+            (Config::dev(args.port, secret.clone()), Some(secret))
+        }
+    };
+    logging::start(config.log).map_err(Failure::usage)?;
+    harden::hide_panic_messages();
+    // Refused where the kernel has no core dumps at all, which is as good.
+    let _ = harden::empty_core_dumps();
+    net::make_undumpable().map_err(Failure::runtime)?;
+    let ready = |relay: &Server| match &dev {
+        Some(secret) => welcome(relay, secret.reveal(), out),
+        None => Ok(()),
+    };
+    server::serve(&config, ready).map_err(Failure::runtime)
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    let Loaded { config, report } =
+        config::load(path, std::env::vars_os()).map_err(Failure::usage)?;
+    if !report.problems.is_empty() {
+        // Warnings about the configuration come before there is a log; a closed standard error is no reason to stop.
+        let _ = writeln!(io::stderr(), "{report}");
+    }
+    Ok(config)
+}
+
+/// Prints what the browsers of two parties need to hold a call through a relay for trying things.
+fn welcome(relay: &Server, secret: &str, out: &mut impl Write) -> io::Result<()> {
+    let secret = auth::Secret::new("dev", Zeroizing::new(secret.as_bytes().to_vec()))
+        .map_err(io::Error::other)?;
+    let expires = UnixTime::from_secs(relay.now().unix.as_secs() + DEV_TTL);
+    let urls: Vec<String> = relay
+        .listeners()
+        .iter()
+        .map(|addr| format!("turn:{addr}?transport=udp"))
+        .collect();
+    writeln!(
+        out,
+        "A relay on loopback for one call. Give each party its own RTCPeerConnection configuration:"
+    )?;
+    for party in ["a", "b"] {
+        let claims = Claims {
+            call: Some("dev"),
+            party: Some(party),
+            ..Claims::default()
+        };
+        let id = claims.to_id().map_err(io::Error::other)?;
+        let credential = auth::mint(&secret, expires, Some(&id)).map_err(io::Error::other)?;
+        let configuration = json!({
+            "iceServers": [{
+                "urls": urls,
+                "username": credential.username,
+                "credential": credential.password.as_str(),
+            }],
+            "iceTransportPolicy": "relay",
+        });
+        writeln!(out, "{party}: {configuration}")?;
+    }
+    out.flush()
+}

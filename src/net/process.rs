@@ -1,0 +1,73 @@
+//! The process's own place on the machine: which core a thread runs on, what a crash may leave behind.
+
+use std::io;
+use std::rc::Rc;
+
+use tokio::io::unix::AsyncFd;
+
+use super::Poller;
+use super::sys;
+
+/// Keeps the calling thread on the `number`th of the cores that it may run on, counted round.
+///
+/// # Errors
+///
+/// What the kernel answers; a sandbox may forbid it.
+pub fn stay_on_core(number: usize) -> io::Result<()> {
+    let cpus = sys::allowed_cpus()?;
+    let cpu = cpus
+        .get(number % cpus.len().max(1))
+        .ok_or(io::ErrorKind::NotFound)?;
+    sys::pin(*cpu)
+}
+
+/// Forbids core dumps, which would hold keys and addresses, and inspection by the user's other processes.
+///
+/// # Errors
+///
+/// What the kernel answers.
+pub fn make_undumpable() -> io::Result<()> {
+    sys::make_undumpable()
+}
+
+/// A future's view of a poller: readable when one of its sockets is.
+///
+/// # Errors
+///
+/// What the kernel answers when the runtime registers it.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with I/O enabled.
+pub fn readiness(poller: Rc<Poller>) -> io::Result<AsyncFd<Rc<Poller>>> {
+    sys::register(poller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_stays_on_the_core_it_asks_for() {
+        let before = sys::allowed_cpus().unwrap();
+        let last = before.len() - 1;
+        let pinned = std::thread::scope(|scope| {
+            let pin = || stay_on_core(last).and_then(|()| sys::allowed_cpus());
+            scope.spawn(pin).join().unwrap().unwrap()
+        });
+        assert_eq!(pinned, [before[last]]);
+        assert_eq!(
+            sys::allowed_cpus().unwrap(),
+            before,
+            "other threads are free"
+        );
+    }
+
+    #[test]
+    fn a_number_beyond_the_cores_counts_round() {
+        let count = sys::allowed_cpus().unwrap().len();
+        let outcome =
+            std::thread::scope(|scope| scope.spawn(|| stay_on_core(count)).join().unwrap());
+        assert!(outcome.is_ok());
+    }
+}

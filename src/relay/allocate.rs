@@ -1,0 +1,286 @@
+//! Allocate (RFC 8656 section 7): gives a client a relayed address, or one of each family.
+
+use std::net::SocketAddr;
+
+use super::allocation::{Allocation, Owner, PerFamily, Relayed};
+use super::lifetime::{granted_lifetime, session_end};
+use super::rate::RateLimiter;
+use super::request::{Addresses, AllocateRequest, Parity};
+use super::response::{Granted, Refusal, Success};
+use super::small_map::SmallMap;
+use super::table::AllocationId;
+use super::{
+    ByteRate, CallTag, Event, FAMILIES, FiveTuple, Host, OpenError, Relay, SocketId, UserTag,
+};
+use crate::auth::Authenticated;
+use crate::time::{Now, Tick};
+use crate::wire::{Family, Message};
+
+/// Ports that are tried where other programs on this machine hold the first ones drawn.
+const PORT_ATTEMPTS: usize = 16;
+
+/// A relay socket that was opened for an allocation to be.
+#[derive(Clone, Copy)]
+struct Opened {
+    address: SocketAddr,
+    socket: SocketId,
+}
+
+/// The relayed addresses of an allocation to be.
+#[derive(Default)]
+struct Relays {
+    opened: PerFamily<Opened>,
+    token: Option<[u8; 8]>,
+    failed: Option<(Family, u16)>,
+}
+
+impl Relays {
+    fn one(opened: Opened) -> Self {
+        let mut relays = Self::default();
+        *relays.opened.slot(Family::of(opened.address.ip())) = Some(opened);
+        relays
+    }
+}
+
+impl Relay {
+    /// Answers an Allocate request on a 5-tuple that has an allocation: a retransmission gets the same answer again,
+    /// anything else is refused (RFC 8656 section 7.2, step 2).
+    pub(super) fn repeat_allocate(
+        &self,
+        id: AllocationId,
+        message: &Message<'_>,
+        who: &Authenticated<'_>,
+    ) -> Result<Success, Refusal> {
+        let allocation = self.table.get(id).ok_or(Refusal::AllocationMismatch)?;
+        let same_request = allocation.request == message.transaction_id();
+        if same_request && allocation.owner.credential.username() == who.username {
+            Ok(Success::Allocate(allocation.granted))
+        } else {
+            Err(Refusal::AllocationMismatch)
+        }
+    }
+
+    /// Creates an allocation on a free 5-tuple.
+    pub(super) fn on_allocate(
+        &mut self,
+        now: Now,
+        from: &FiveTuple,
+        message: &Message<'_>,
+        who: &Authenticated<'_>,
+        host: &mut impl Host,
+    ) -> Result<Success, Refusal> {
+        let request = AllocateRequest::parse(message, self.shared.options.legacy_clients)?;
+        if self.shared.is_draining() {
+            return Err(Refusal::InsufficientCapacity);
+        }
+        let user = self.shared.tagger.user(who.identity.as_bytes());
+        let limit = self.shared.options.limits.allocations_per_user;
+        self.shared.quotas.acquire(
+            user,
+            who.claims
+                .alloc
+                .map_or(limit, |claimed| claimed.get().min(limit)),
+        )?;
+        let relays = self
+            .open(now.tick, request.addresses, user, host)
+            .inspect_err(|_| {
+                self.shared.quotas.release(user);
+            })?;
+        let allocation = self.assemble(now, from, message, who, (request.lifetime, &relays));
+        let granted = allocation.granted;
+        host.report(Event::Allocated { client: from, user });
+        self.settle(allocation);
+        Ok(Success::Allocate(granted))
+    }
+
+    /// Opens the relay sockets of the next allocation.
+    fn open(
+        &mut self,
+        now: Tick,
+        wanted: Addresses,
+        user: UserTag,
+        host: &mut impl Host,
+    ) -> Result<Relays, Refusal> {
+        match wanted {
+            Addresses::One(family, parity) => {
+                let opened = self.open_drawn(now, family, parity, host)?;
+                let mut relays = Relays::one(opened);
+                if parity == Parity::EvenWithNext {
+                    match self
+                        .shared
+                        .reserve_next(now, opened.address, user, &mut self.rng)
+                    {
+                        Some(token) => relays.token = Some(token),
+                        None => {
+                            self.close(now, opened, host);
+                            return Err(Refusal::InsufficientCapacity);
+                        }
+                    }
+                }
+                Ok(relays)
+            }
+            Addresses::Both(parity) => self.open_both(now, parity, host),
+            Addresses::Reserved(token) => {
+                let address = self
+                    .shared
+                    .redeem(now, token, user)
+                    .ok_or(Refusal::InsufficientCapacity)?;
+                self.open_at(now, address, host)
+                    .map(Relays::one)
+                    .map_err(|_| Refusal::InsufficientCapacity)
+            }
+        }
+    }
+
+    /// Opens one relayed address of each family; one alone will do (RFC 8656 section 7.2, step 8).
+    fn open_both(
+        &mut self,
+        now: Tick,
+        parity: Parity,
+        host: &mut impl Host,
+    ) -> Result<Relays, Refusal> {
+        let mut relays = Relays::default();
+        for family in FAMILIES {
+            match self.open_drawn(now, family, parity, host) {
+                Ok(opened) => *relays.opened.slot(family) = Some(opened),
+                Err(_) if relays.failed.is_some() => return Err(Refusal::InsufficientCapacity),
+                Err(refusal) => relays.failed = Some((family, refusal.code())),
+            }
+        }
+        Ok(relays)
+    }
+
+    /// Opens a relay socket on a port drawn at random.
+    fn open_drawn(
+        &mut self,
+        now: Tick,
+        family: Family,
+        parity: Parity,
+        host: &mut impl Host,
+    ) -> Result<Opened, Refusal> {
+        if !self.shared.serves(family) {
+            return Err(Refusal::AddressFamilyNotSupported);
+        }
+        for _ in 0..PORT_ATTEMPTS {
+            let Some(address) = self.shared.draw(now, family, parity, &mut self.rng) else {
+                break;
+            };
+            match self.open_at(now, address, host) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => {
+                    if parity == Parity::EvenWithNext {
+                        self.shared.release_next(now, address);
+                    }
+                    if error == OpenError::Unavailable {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Refusal::InsufficientCapacity)
+    }
+
+    /// Opens the relay socket for a drawn address; the port rests where that fails.
+    fn open_at(
+        &self,
+        now: Tick,
+        address: SocketAddr,
+        host: &mut impl Host,
+    ) -> Result<Opened, OpenError> {
+        let token = self.table.next_id().token(Family::of(address.ip()));
+        match host.open(self.shared.policy.to_bind(address), token) {
+            Ok(socket) => Ok(Opened { address, socket }),
+            Err(error) => {
+                self.shared.release(now, address);
+                Err(error)
+            }
+        }
+    }
+
+    /// Undoes [`Self::open_at`].
+    fn close(&self, now: Tick, opened: Opened, host: &mut impl Host) {
+        host.close(opened.socket);
+        self.shared.release(now, opened.address);
+    }
+
+    fn assemble(
+        &self,
+        now: Now,
+        from: &FiveTuple,
+        message: &Message<'_>,
+        who: &Authenticated<'_>,
+        (asked, relays): (Option<u32>, &Relays),
+    ) -> Allocation {
+        let shared = &self.shared;
+        let options = &shared.options;
+        let ends = session_end(now, who.expires, options);
+        let lifetime = granted_lifetime(now.tick, asked, ends, &options.lifetimes);
+        let expires = now.tick.after(lifetime);
+        let relayed = relays.opened.map(|Opened { address, socket }| Relayed {
+            address,
+            socket,
+            expires,
+        });
+        let rate = narrower(
+            options.limits.rate,
+            who.claims.rate.map(|rate| ByteRate(rate.bytes())),
+        );
+        Allocation {
+            client: *from,
+            owner: Owner {
+                credential: who.bind(),
+                user: shared.tagger.user(who.identity.as_bytes()),
+                call: who
+                    .claims
+                    .call
+                    .map_or(CallTag::NONE, |call| shared.tagger.call(call.as_bytes())),
+                scope: shared
+                    .policy
+                    .narrow(who.claims.peers.unwrap_or(options.peers.scope)),
+                expires: who.expires,
+            },
+            request: message.transaction_id(),
+            granted: Granted {
+                relayed: [
+                    relayed.v4.map(|v4| v4.address),
+                    relayed.v6.map(|v6| v6.address),
+                ],
+                lifetime: super::lifetime::seconds(lifetime),
+                token: relays.token,
+                failed: relays.failed,
+            },
+            created: now.tick,
+            ends,
+            scheduled: None,
+            relayed,
+            permissions: SmallMap::default(),
+            channels: SmallMap::default(),
+            numbers: SmallMap::default(),
+            to_peers: rate.map(RateLimiter::new),
+            to_client: rate.map(RateLimiter::new),
+            icmp: (0, 0),
+            bytes: 0,
+        }
+    }
+
+    /// Moves an allocation into the table and makes its relayed addresses known.
+    fn settle(&mut self, allocation: Allocation) {
+        for relayed in allocation.relayed.iter() {
+            self.shared
+                .directory
+                .publish(relayed.address, allocation.owner.call);
+        }
+        let id = self.table.insert(allocation);
+        self.schedule(id);
+        self.counters.allocations.add(1);
+        self.counters.allocated.add(1);
+    }
+}
+
+/// The lower of two rates, where no rate is no bound.
+fn narrower(configured: Option<ByteRate>, claimed: Option<ByteRate>) -> Option<ByteRate> {
+    match (configured, claimed) {
+        (Some(configured), Some(claimed)) => Some(configured.min(claimed)),
+        (configured, claimed) => configured.or(claimed),
+    }
+}

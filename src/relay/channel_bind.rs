@@ -1,0 +1,72 @@
+//! ChannelBind (RFC 8656 section 12.2): a channel number for a peer, and the permission that goes with it.
+
+use super::allocation::{Channel, Permission};
+use super::request::ChannelBindRequest;
+use super::response::{Refusal, Success};
+use super::table::AllocationId;
+use super::{Event, Host, Relay};
+use crate::masked::Masked;
+use crate::time::Tick;
+use crate::wire::Message;
+
+impl Relay {
+    /// Binds or refreshes a channel. A refused request leaves the old binding as it was.
+    pub(super) fn on_channel_bind(
+        &mut self,
+        now: Tick,
+        id: AllocationId,
+        message: &Message<'_>,
+        host: &mut impl Host,
+    ) -> Result<Success, Refusal> {
+        let ChannelBindRequest { number, peer } = ChannelBindRequest::parse(message)?;
+        let address = peer.reveal();
+        let shared = &*self.shared;
+        let limits = &shared.options.limits;
+        if number.is_reserved() && !shared.options.legacy_clients {
+            return Err(Refusal::BadRequest);
+        }
+        let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
+        allocation.prune(now);
+        let bound = allocation.channel(number, now).map(|channel| channel.peer);
+        if bound.is_some_and(|bound| bound != peer)
+            || bound.is_none() && allocation.numbers.contains(&address)
+        {
+            return Err(Refusal::BadRequest);
+        }
+        if allocation.relayed_for(address.ip(), now).is_none() {
+            return Err(Refusal::PeerAddressFamilyMismatch);
+        }
+        let owner = &allocation.owner;
+        let class = shared.judge(owner, address).ok_or_else(|| {
+            host.report(Event::PeerRefused {
+                user: owner.user,
+                peer: Masked::new(address.ip()),
+            });
+            Refusal::Forbidden
+        })?;
+        let new_permission = !allocation.permissions.contains(&address.ip());
+        if bound.is_none() && allocation.channels.len() >= limits.channels
+            || new_permission && allocation.permissions.len() >= limits.permissions
+        {
+            return Err(Refusal::InsufficientCapacity);
+        }
+        let lifetimes = &shared.options.lifetimes;
+        allocation.permit(
+            address.ip(),
+            Permission {
+                expires: now.after(lifetimes.permission),
+                class,
+            },
+        );
+        allocation.bind(
+            number,
+            Channel {
+                peer,
+                expires: now.after(lifetimes.channel),
+            },
+        );
+        self.counters.channels.add(1);
+        self.counters.permissions.add(1);
+        Ok(Success::ChannelBind)
+    }
+}

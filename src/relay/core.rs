@@ -1,0 +1,259 @@
+//! The relay of one worker: takes a packet, gives a verdict.
+//!
+//! This file sorts packets and answers requests; what each method means stands in the method's own file.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::budget::PrefixBudget;
+use super::counters::Counters;
+use super::request::is_understood;
+use super::response::{Asked, Refusal, Responder, Response, Success};
+use super::shared::Shared;
+use super::table::Table;
+use super::timers::Timers;
+use super::{DropReason, FiveTuple, Host, Packet, Span, Verdict};
+use crate::auth::{Authenticated, Reject};
+use crate::time::{Now, Tick};
+use crate::wire::{Class, Demux, Fingerprint, Message, Method};
+
+/// The TURN server of one worker (RFC 8656), without sockets or clocks.
+///
+/// Cost per packet of application data: one hash look-up (from a client) or one index (from a peer), and binary
+/// searches in the allocation's own small tables.
+pub struct Relay {
+    pub(super) shared: Arc<Shared>,
+    pub(super) counters: Arc<Counters>,
+    /// The allocations whose clients this worker serves. At most `limits.allocations`.
+    pub(super) table: Table,
+    pub(super) timers: Timers,
+    pub(super) rng: ChaCha12Rng,
+    /// For challenges and errors to sources that did not authenticate.
+    pub(super) challenges: PrefixBudget,
+    /// For Binding responses.
+    pub(super) bindings: PrefixBudget,
+}
+
+impl Relay {
+    /// A relay without allocations, whose random choices follow from `seed`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let limits = &shared.options.limits;
+        Self {
+            counters: Arc::default(),
+            table: Table::default(),
+            timers: Timers::default(),
+            challenges: PrefixBudget::new(limits.challenges_per_second, &mut rng),
+            bindings: PrefixBudget::new(limits.bindings_per_second, &mut rng),
+            rng,
+            shared,
+        }
+    }
+
+    /// What this relay counts.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// How many allocations live here.
+    #[must_use]
+    pub fn allocations(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether a datagram from a client may be answered, so that its buffer must have room for a response; anything
+    /// else needs no more than the headroom.
+    #[must_use]
+    pub fn may_answer(datagram: &[u8]) -> bool {
+        matches!(datagram, [first, second, ..] if first & 0xC1 == 0 && second & 0x10 == 0)
+    }
+
+    /// Takes a datagram, or one frame of a stream, from a client.
+    pub fn on_client(
+        &mut self,
+        now: Now,
+        from: &FiveTuple,
+        packet: &mut Packet<'_>,
+        host: &mut impl Host,
+    ) -> Verdict {
+        let verdict = match packet.bytes().first().map(|first| Demux::of(*first)) {
+            Some(Demux::ChannelData) => self
+                .on_channel_data(now.tick, from, packet)
+                .unwrap_or_else(Verdict::Drop),
+            Some(Demux::Stun) => self.on_stun(now, from, packet, host),
+            Some(Demux::Dtls | Demux::Unknown) | None => Verdict::Drop(DropReason::Malformed),
+        };
+        self.counters.verdict(&verdict);
+        verdict
+    }
+
+    fn on_stun(
+        &mut self,
+        now: Now,
+        from: &FiveTuple,
+        packet: &mut Packet<'_>,
+        host: &mut impl Host,
+    ) -> Verdict {
+        let Ok(message) = Message::parse(packet.bytes()) else {
+            return Verdict::Drop(DropReason::Malformed);
+        };
+        if message.fingerprint() == Fingerprint::Invalid {
+            return Verdict::Drop(DropReason::BadFingerprint);
+        }
+        match (message.class(), message.method()) {
+            (Class::Request, _) => match self.on_request(now, from, &message, host) {
+                Ok(response) => self.reply(now, from, &response, packet),
+                Err(reason) => Verdict::Drop(reason),
+            },
+            (Class::Indication, Method::SEND) => {
+                let start = packet.span().start;
+                self.on_send(now.tick, from, &message, start)
+                    .unwrap_or_else(Verdict::Drop)
+            }
+            (Class::Indication, Method::BINDING) => Verdict::Drop(DropReason::Keepalive),
+            (Class::Indication | Class::Success | Class::Error, _) => {
+                Verdict::Drop(DropReason::UnexpectedMessage)
+            }
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        now: Now,
+        from: &FiveTuple,
+        message: &Message<'_>,
+        host: &mut impl Host,
+    ) -> Result<Response, DropReason> {
+        let method = message.method();
+        if !is_served(method) {
+            return Err(DropReason::UnexpectedMessage);
+        }
+        if !self
+            .shared
+            .policy
+            .accepts_client(from.client.reveal(), &self.shared.directory)
+        {
+            return Err(DropReason::BadSource);
+        }
+        let asked = Asked::of(message);
+        if method == Method::BINDING {
+            return self.on_binding(now.tick, from, message, asked);
+        }
+        let shared = Arc::clone(&self.shared);
+        let bound = self
+            .table
+            .of_client(from)
+            .map(|allocation| allocation.owner.credential.clone());
+        match shared
+            .auth
+            .authenticate(now, from.client.reveal(), message, bound.as_ref())
+        {
+            Ok(who) => {
+                let outcome = self.dispatch(now, from, message, &who, host);
+                // A 401 to a user whose credential ran out is a challenge like any other (RFC 8489 section 9.2.4).
+                let key = (outcome != Err(Refusal::Unauthorized)).then_some(who.response_key);
+                Ok(Response {
+                    asked,
+                    outcome,
+                    key,
+                })
+            }
+            Err(reject) => self.challenge(now.tick, from, asked, reject),
+        }
+    }
+
+    /// Carries out an authenticated request. The order of the checks is that of RFC 8656 sections 5 and 7.2.
+    fn dispatch(
+        &mut self,
+        now: Now,
+        from: &FiveTuple,
+        message: &Message<'_>,
+        who: &Authenticated<'_>,
+        host: &mut impl Host,
+    ) -> Result<Success, Refusal> {
+        let unknown = message.unknown_required(is_understood);
+        if !unknown.is_empty() {
+            return Err(Refusal::UnknownAttributes(unknown));
+        }
+        let id = self.table.id_of(from);
+        if message.method() == Method::ALLOCATE {
+            return match id {
+                Some(id) => self.repeat_allocate(id, message, who),
+                None => self.on_allocate(now, from, message, who, host),
+            };
+        }
+        let id = id.ok_or(Refusal::AllocationMismatch)?;
+        let owner = self
+            .table
+            .get(id)
+            .map(|allocation| &allocation.owner)
+            .ok_or(Refusal::AllocationMismatch)?;
+        if owner.credential.username() != who.username {
+            return Err(Refusal::WrongCredentials);
+        }
+        match message.method() {
+            Method::REFRESH => self.on_refresh(now, id, message, host),
+            Method::CREATE_PERMISSION => self.on_create_permission(now.tick, id, message, host),
+            _ => self.on_channel_bind(now.tick, id, message, host),
+        }
+    }
+
+    /// Answers a request that did not authenticate, within the budget of its source's prefix.
+    fn challenge(
+        &mut self,
+        now: Tick,
+        from: &FiveTuple,
+        asked: Asked,
+        reject: Reject,
+    ) -> Result<Response, DropReason> {
+        self.counters.rejects[reject as usize].add(1);
+        if !self.challenges.admit(now, from.client.reveal().ip()) {
+            return Err(DropReason::RateLimitedSource);
+        }
+        Ok(Response {
+            asked,
+            outcome: Err(reject.into()),
+            key: None,
+        })
+    }
+
+    /// Writes a response over the request that it answers.
+    fn reply(
+        &self,
+        now: Now,
+        from: &FiveTuple,
+        response: &Response,
+        packet: &mut Packet<'_>,
+    ) -> Verdict {
+        let shared = &*self.shared;
+        let responder = Responder {
+            auth: &shared.auth,
+            software: shared.options.software.as_deref(),
+            now,
+            client: from.client,
+        };
+        let Ok(len) = responder.write(response, packet.buffer()) else {
+            return Verdict::Drop(DropReason::TooLarge);
+        };
+        if let Some((row, column)) = response.counter() {
+            self.counters.responses[row][column].add(1);
+        }
+        Verdict::Reply(Span { start: 0, end: len })
+    }
+}
+
+/// The methods that a client may request here.
+fn is_served(method: Method) -> bool {
+    matches!(
+        method,
+        Method::BINDING
+            | Method::ALLOCATE
+            | Method::REFRESH
+            | Method::CREATE_PERMISSION
+            | Method::CHANNEL_BIND
+    )
+}

@@ -1,0 +1,135 @@
+//! How allocations end: by their lifetime, by deletion, with their client's stream, or with the daemon.
+
+use super::allocation::Allocation;
+use super::shared::Shared;
+use super::table::AllocationId;
+use super::{EndReason, Event, FAMILIES, FiveTuple, Host, Relay};
+use crate::time::{Now, Tick};
+
+/// Stale timers that are always put up with; beyond, they may not outnumber the allocations.
+const STALE_TIMERS: usize = 64;
+
+impl Relay {
+    /// When [`Self::handle_timeout`] wants to be called next; ask again after every call that takes `now`.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Tick> {
+        self.timers.next()
+    }
+
+    /// Ends what has expired by `now`.
+    pub fn handle_timeout(&mut self, now: Now, host: &mut impl Host) {
+        while let Some((deadline, id)) = self.timers.pop_due(now.tick) {
+            if let Some(allocation) = self
+                .table
+                .get_mut(id)
+                .filter(|found| found.scheduled == Some(deadline))
+            {
+                allocation.scheduled = None;
+                release_expired(allocation, now.tick, &self.shared, host);
+                if allocation.relayed.is_empty() {
+                    let reason = why_expired(allocation, now, &self.shared);
+                    self.end(now, id, reason, host);
+                } else {
+                    self.schedule(id);
+                }
+            }
+        }
+    }
+
+    /// Ends the allocation of a client whose stream closed (RFC 8656 section 7.5).
+    pub fn on_disconnect(&mut self, now: Now, client: &FiveTuple, host: &mut impl Host) {
+        if let Some(id) = self.table.id_of(client) {
+            self.end(now, id, EndReason::Disconnected, host);
+        }
+    }
+
+    /// Ends every allocation: the daemon stops.
+    pub fn shut_down(&mut self, now: Now, host: &mut impl Host) {
+        for id in self.table.ids() {
+            self.end(now, id, EndReason::Shutdown, host);
+        }
+    }
+
+    /// Makes sure that an allocation is looked at when its first relayed address expires.
+    pub(super) fn schedule(&mut self, id: AllocationId) {
+        let Some(allocation) = self.table.get_mut(id) else {
+            return;
+        };
+        let Some(deadline) = allocation.deadline() else {
+            return;
+        };
+        if allocation
+            .scheduled
+            .is_some_and(|scheduled| scheduled <= deadline)
+        {
+            return;
+        }
+        allocation.scheduled = Some(deadline);
+        self.timers.push(deadline, id);
+        if self.timers.len() > 2 * self.table.len() + STALE_TIMERS {
+            let table = &self.table;
+            self.timers.retain(|at, id| {
+                table
+                    .get(id)
+                    .is_some_and(|found| found.scheduled == Some(at))
+            });
+        }
+    }
+
+    /// Ends an allocation: its sockets close, its ports rest, its quota is free again.
+    pub(super) fn end(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        reason: EndReason,
+        host: &mut impl Host,
+    ) {
+        let Some(mut allocation) = self.table.remove(id) else {
+            return;
+        };
+        for relayed in std::mem::take(&mut allocation.relayed).iter() {
+            self.shared.release(now.tick, relayed.address);
+            host.close(relayed.socket);
+        }
+        self.shared.quotas.release(allocation.owner.user);
+        self.counters.allocations.sub(1);
+        self.counters.ended[reason as usize].add(1);
+        host.report(Event::Ended {
+            client: &allocation.client,
+            user: allocation.owner.user,
+            reason,
+            lifetime: now.tick.since(allocation.created),
+            bytes: allocation.bytes,
+        });
+    }
+}
+
+/// Closes the relayed addresses of an allocation that have expired by `now`, with what belongs to their family.
+pub(super) fn release_expired(
+    allocation: &mut Allocation,
+    now: Tick,
+    shared: &Shared,
+    host: &mut impl Host,
+) {
+    for family in FAMILIES {
+        if let Some(relayed) = allocation
+            .relayed
+            .slot(family)
+            .take_if(|relayed| relayed.expires <= now)
+        {
+            shared.release(now, relayed.address);
+            host.close(relayed.socket);
+            allocation.forget(family);
+        }
+    }
+}
+
+fn why_expired(allocation: &Allocation, now: Now, shared: &Shared) -> EndReason {
+    if now.tick < allocation.ends {
+        EndReason::Expired
+    } else if now.tick.since(allocation.created) >= shared.options.lifetimes.session_max {
+        EndReason::SessionLimit
+    } else {
+        EndReason::CredentialExpired
+    }
+}

@@ -1,0 +1,203 @@
+//! What the relays of all workers share.
+//!
+//! Only the directory is read per packet, by one atomic load. The ports and the quotas are behind locks that are taken
+//! when an allocation begins or ends.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::allocation::{Owner, PerFamily};
+use super::directory::RelayDirectory;
+use super::policy::{PeerClass, PeerPolicy};
+use super::ports::PortPool;
+use super::quota::Quotas;
+use super::request::Parity;
+use super::reservations::{ReservationToken, Reservations};
+use super::tags::Tagger;
+use super::{Options, RelayAddress, UserTag};
+use crate::auth::Authenticator;
+use crate::time::Tick;
+use crate::wire::Family;
+
+/// Ports that may wait for their RESERVATION-TOKEN at a time, over all users.
+const MAX_RESERVATIONS: usize = 1024;
+
+/// The state that is common to all workers of a daemon.
+pub struct Shared {
+    pub(super) options: Options,
+    pub(super) auth: Arc<Authenticator>,
+    pub(super) policy: PeerPolicy,
+    pub(super) tagger: Tagger,
+    pub(super) directory: RelayDirectory,
+    pub(super) quotas: Quotas,
+    ports: Mutex<Ports>,
+    /// Whether new allocations are refused because the daemon is about to stop.
+    draining: AtomicBool,
+}
+
+/// The ports of the relayed addresses.
+struct Ports {
+    pools: PerFamily<PortPool>,
+    reservations: Reservations,
+}
+
+impl Shared {
+    /// The shared state of a daemon whose keyed hashes follow from `seed`.
+    #[must_use]
+    pub fn new(options: Options, auth: Arc<Authenticator>, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let relays: Vec<RelayAddress> = options.ipv4.into_iter().chain(options.ipv6).collect();
+        let pool = |_| PortPool::new(&options.ports, options.lifetimes.quarantine);
+        let pools = PerFamily {
+            v4: options.ipv4.map(pool),
+            v6: options.ipv6.map(pool),
+        };
+        Self {
+            policy: PeerPolicy::new(&options.peers, &relays, &options.ports),
+            directory: RelayDirectory::new(&relays, &options.ports),
+            tagger: Tagger::new(&key(&mut rng)),
+            quotas: Quotas::new(options.limits.allocations),
+            ports: Mutex::new(Ports {
+                pools,
+                reservations: Reservations::new(MAX_RESERVATIONS, options.lifetimes.reservation),
+            }),
+            draining: AtomicBool::new(false),
+            auth,
+            options,
+        }
+    }
+
+    /// Refuses new allocations from here on, with 508; those that live go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new allocations are refused.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How many ports of a family are taken, and how many there are.
+    #[must_use]
+    pub fn ports_in_use(&self, family: Family) -> Option<(usize, usize)> {
+        let ports = self.lock();
+        let pool = ports.pools.of(family)?;
+        Some((pool.in_use(), pool.in_use() + pool.free() + pool.resting()))
+    }
+
+    /// Whether relayed addresses of a family are to be had here.
+    pub(super) const fn serves(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.options.ipv4.is_some(),
+            Family::V6 => self.options.ipv6.is_some(),
+        }
+    }
+
+    /// What kind of peer this is, port included, where an allocation may send to it at this moment.
+    pub(super) fn judge(&self, owner: &Owner, peer: SocketAddr) -> Option<PeerClass> {
+        let class = self.policy.judge(owner.scope, peer).ok()?;
+        (class != PeerClass::Relayed || self.is_live(owner, peer)).then_some(class)
+    }
+
+    /// Whether a peer on one of this relay's addresses is a live allocation that the owner may reach.
+    pub(super) fn is_live(&self, owner: &Owner, peer: SocketAddr) -> bool {
+        self.directory.admits(owner.scope, owner.call, peer)
+    }
+
+    /// Draws a free relayed address; with [`Parity::EvenWithNext`], the next port is taken as well.
+    pub(super) fn draw(
+        &self,
+        now: Tick,
+        family: Family,
+        parity: Parity,
+        rng: &mut ChaCha12Rng,
+    ) -> Option<SocketAddr> {
+        let relay = match family {
+            Family::V4 => self.options.ipv4,
+            Family::V6 => self.options.ipv6,
+        }?;
+        let mut ports = self.lock();
+        ports.expire(now);
+        let pool = ports.pools.slot(family).as_mut()?;
+        let port = match parity {
+            Parity::Any => pool.take_any(now, rng),
+            Parity::Even => pool.take_even(false, now, rng),
+            Parity::EvenWithNext => pool.take_even(true, now, rng),
+        }?;
+        Some(SocketAddr::new(relay.advertise, port))
+    }
+
+    /// Gives a relayed address back: nobody is reached there any more, and its port rests.
+    pub(super) fn release(&self, now: Tick, relayed: SocketAddr) {
+        self.directory.withdraw(relayed);
+        if let Some(pool) = self.lock().pools.slot(Family::of(relayed.ip())) {
+            pool.release(relayed.port(), now);
+        }
+    }
+
+    /// Keeps the port after `relayed` for its user, who gets the token to claim it with; gives it back where too many
+    /// wait already.
+    pub(super) fn reserve_next(
+        &self,
+        now: Tick,
+        relayed: SocketAddr,
+        user: UserTag,
+        rng: &mut ChaCha12Rng,
+    ) -> Option<[u8; 8]> {
+        let reserved = self
+            .lock()
+            .reservations
+            .reserve(next(relayed), user, now, rng);
+        if reserved.is_none() {
+            self.release_next(now, relayed);
+        }
+        reserved.map(|ReservationToken(token)| token)
+    }
+
+    /// Gives the port after `relayed` back.
+    pub(super) fn release_next(&self, now: Tick, relayed: SocketAddr) {
+        self.release(now, next(relayed));
+    }
+
+    /// The relayed address that a token stands for, if it is this user's. A token works once.
+    pub(super) fn redeem(&self, now: Tick, token: [u8; 8], user: UserTag) -> Option<SocketAddr> {
+        let mut ports = self.lock();
+        ports.expire(now);
+        ports
+            .reservations
+            .redeem(ReservationToken(token), user, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ports> {
+        // A panic while the lock is held ends the process in a release build; in a test the state is still sound.
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ports {
+    /// Returns the ports of reservations that nobody claimed in time.
+    fn expire(&mut self, now: Tick) {
+        while let Some(relayed) = self.reservations.pop_expired(now) {
+            if let Some(pool) = self.pools.slot(Family::of(relayed.ip())) {
+                pool.release(relayed.port(), now);
+            }
+        }
+    }
+}
+
+/// The relayed address one port up: an even port is never the last one.
+const fn next(mut relayed: SocketAddr) -> SocketAddr {
+    relayed.set_port(relayed.port() + 1);
+    relayed
+}
+
+fn key(rng: &mut ChaCha12Rng) -> [u8; 32] {
+    let mut key = [0; 32];
+    rng.fill_bytes(&mut key);
+    key
+}

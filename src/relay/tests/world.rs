@@ -1,0 +1,416 @@
+//! A daemon in virtual time: relays that share their state, an imaginary host, and clocks that move when told to.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::client::Client;
+use crate::auth::{AuthOptions, Authenticator, Claims, PeerScope, Secret};
+use crate::masked::Masked;
+use crate::relay::{
+    Counters, DropReason, EndReason, Event, FiveTuple, HEADROOM, Host, IcmpError, Lifetimes,
+    Limits, Link, MIN_BUFFER, OnExpiry, OpenError, Options, Packet, PeerOptions, Relay,
+    RelayAddress, RelayToken, Shared, SocketId, Transport, Verdict,
+};
+use crate::time::{Now, Tick, UnixTime};
+
+/// The wall clock, in seconds, when a world begins.
+pub(super) const EPOCH: u64 = 1_800_000_000;
+
+/// The realm of every world.
+pub(super) const REALM: &str = "relay.example.org";
+
+/// The listener's address.
+pub(super) const SERVER: &str = "192.88.1.1";
+
+/// Where IPv4 relay sockets are bound, behind a one-to-one NAT.
+pub(super) const RELAY4_BIND: &str = "10.0.0.5";
+
+/// Where the world sees them.
+pub(super) const RELAY4: &str = "192.88.1.5";
+
+/// Where IPv6 relay sockets are bound.
+pub(super) const RELAY6: &str = "2600:1::5";
+
+/// The options of a world that is not asked for anything else: `public` scope, small limits.
+pub(super) fn options() -> Options {
+    Options {
+        ipv4: Some(RelayAddress {
+            bind: ip(RELAY4_BIND),
+            advertise: ip(RELAY4),
+        }),
+        ipv6: Some(RelayAddress {
+            bind: ip(RELAY6),
+            advertise: ip(RELAY6),
+        }),
+        ports: 50_000..=50_099,
+        legacy_clients: false,
+        lifetimes: Lifetimes {
+            allocation_default: Duration::from_secs(600),
+            allocation_max: Duration::from_secs(3600),
+            permission: Duration::from_secs(300),
+            channel: Duration::from_secs(600),
+            reservation: Duration::from_secs(30),
+            quarantine: Duration::from_secs(60),
+            session_max: Duration::from_secs(86_400),
+        },
+        limits: Limits {
+            allocations: 64,
+            allocations_per_user: 8,
+            permissions: 8,
+            channels: 6,
+            rate: None,
+            challenges_per_second: 1_000,
+            bindings_per_second: 1_000,
+            icmp_per_second: 4,
+        },
+        peers: PeerOptions {
+            scope: PeerScope::Public,
+            fleet: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            deny_ports: Vec::new(),
+            own_sockets: vec![addr("192.88.1.1:3478")],
+            own_addresses: vec![ip(SERVER)],
+        },
+        on_expiry: OnExpiry::Keep,
+        binding: true,
+        software: None,
+    }
+}
+
+/// What came of one packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// An answer to the client that sent it.
+    Reply(Vec<u8>),
+    /// Data, or an ICMP error, for a client.
+    ToClient {
+        to: FiveTuple,
+        bytes: Vec<u8>,
+    },
+    /// Data for a peer, between addresses as the relay sockets know them.
+    ToPeer {
+        from: SocketAddr,
+        to: SocketAddr,
+        data: Vec<u8>,
+        dont_fragment: bool,
+    },
+    Dropped(DropReason),
+}
+
+impl Outcome {
+    #[track_caller]
+    pub(super) fn reply(self) -> Vec<u8> {
+        match self {
+            Self::Reply(bytes) => bytes,
+            other => panic!("no reply but {other:?}"),
+        }
+    }
+}
+
+/// The imaginary host: a socket is an entry in a map.
+#[derive(Debug, Default)]
+pub(super) struct FakeHost {
+    last: u32,
+    pub(super) open: BTreeMap<u32, (SocketAddr, RelayToken)>,
+    /// Local addresses that another program holds.
+    pub(super) taken: Vec<SocketAddr>,
+    /// Whether the machine has no descriptors left.
+    pub(super) exhausted: bool,
+    /// How the allocations that ended did, in order.
+    pub(super) ended: Vec<EndReason>,
+}
+
+impl Host for FakeHost {
+    fn open(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError> {
+        if self.exhausted {
+            return Err(OpenError::Unavailable);
+        }
+        let held = self.open.values().any(|(address, _)| *address == local);
+        assert!(!held, "a port is given out once at a time");
+        if self.taken.contains(&local) {
+            return Err(OpenError::PortTaken);
+        }
+        self.last += 1;
+        self.open.insert(self.last, (local, token));
+        Ok(SocketId(self.last))
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        assert!(
+            self.open.remove(&socket.0).is_some(),
+            "a socket is closed once"
+        );
+    }
+
+    fn report(&mut self, event: Event<'_>) {
+        if let Event::Ended { reason, .. } = event {
+            self.ended.push(reason);
+        }
+    }
+}
+
+/// A daemon with one or more workers.
+pub(super) struct World {
+    pub(super) relays: Vec<Relay>,
+    pub(super) hosts: Vec<FakeHost>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) now: Now,
+    secret: Secret,
+    clients: u16,
+}
+
+impl World {
+    /// One worker with the usual options.
+    pub(super) fn new() -> Self {
+        Self::with(options())
+    }
+
+    /// One worker.
+    pub(super) fn with(options: Options) -> Self {
+        Self::of(options, 1, 7)
+    }
+
+    /// Some workers, whose random choices follow from `seed`.
+    pub(super) fn of(options: Options, workers: u8, seed: u8) -> Self {
+        let secret = || {
+            Secret::new(
+                "test",
+                Zeroizing::new(b"an-example-secret-of-some-length".to_vec()),
+            )
+            .unwrap()
+        };
+        let auth = AuthOptions {
+            realm: REALM.to_owned(),
+            secrets: vec![secret()],
+            users: Vec::new(),
+            nonce_lifetime: Duration::from_secs(600),
+            max_ttl: Duration::from_secs(86_400),
+            leeway: Duration::ZERO,
+            require_id: false,
+            separator: ':',
+            offer_md5: true,
+        };
+        let auth = Arc::new(Authenticator::new(auth, &[seed; 32]).unwrap());
+        let shared = Arc::new(Shared::new(options, auth, [seed; 32]));
+        Self {
+            relays: (0..workers)
+                .map(|worker| Relay::new(Arc::clone(&shared), [seed ^ worker; 32]))
+                .collect(),
+            hosts: (0..workers).map(|_| FakeHost::default()).collect(),
+            shared,
+            now: Now {
+                tick: Tick::from_millis(5_000),
+                unix: UnixTime::from_secs(EPOCH),
+            },
+            secret: secret(),
+            clients: 0,
+        }
+    }
+
+    /// A new client at 198.18.0.0/15, on its own 5-tuple, with a credential for `id` that is valid for an hour.
+    pub(super) fn client(&mut self, id: &str) -> Client {
+        self.clients += 1;
+        let address = addr(&format!(
+            "24.0.0.{}:{}",
+            self.clients % 200 + 1,
+            20_000 + self.clients
+        ));
+        self.client_at(address, id)
+    }
+
+    /// A client at an address of its own.
+    pub(super) fn client_at(&self, address: SocketAddr, id: &str) -> Client {
+        let credential = crate::auth::mint(
+            &self.secret,
+            UnixTime::from_secs(self.now.unix.as_secs() + 3600),
+            Some(id),
+        );
+        Client::new(five_tuple(address), &credential.unwrap())
+    }
+
+    /// The ID of a credential for a party of a call.
+    pub(super) fn party(call: &str, party: &str, peers: PeerScope) -> String {
+        let claims = Claims {
+            call: Some(call),
+            party: Some(party),
+            peers: Some(peers),
+            ..Claims::default()
+        };
+        claims.to_id().unwrap()
+    }
+
+    /// The ID of a credential that may hold so many allocations.
+    pub(super) fn bounded(call: &str, alloc: u32) -> String {
+        let claims = Claims {
+            call: Some(call),
+            alloc: NonZeroU32::new(alloc),
+            ..Claims::default()
+        };
+        claims.to_id().unwrap()
+    }
+
+    /// Gives a client's packet to the first worker.
+    pub(super) fn send(&mut self, from: &FiveTuple, bytes: &[u8]) -> Outcome {
+        self.send_to(0, from, bytes)
+    }
+
+    /// Gives a client's packet to a worker.
+    pub(super) fn send_to(&mut self, worker: usize, from: &FiveTuple, bytes: &[u8]) -> Outcome {
+        let mut buf = buffer(bytes);
+        let mut packet = Packet::new(&mut buf, bytes.len());
+        let verdict =
+            self.relays[worker].on_client(self.now, from, &mut packet, &mut self.hosts[worker]);
+        self.outcome(worker, verdict, &buf)
+    }
+
+    /// Gives a peer's datagram to the worker whose relay socket is bound to `local`; `None` where there is none.
+    pub(super) fn arrive(
+        &mut self,
+        local: SocketAddr,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Option<Outcome> {
+        let (worker, token) = self.socket(local)?;
+        let mut buf = buffer(data);
+        let mut packet = Packet::new(&mut buf, data.len());
+        let verdict = self.relays[worker].on_peer(self.now, token, from, &mut packet);
+        Some(self.outcome(worker, verdict, &buf))
+    }
+
+    /// Gives an ICMP error about a datagram to `peer` to the relay socket bound to `local`.
+    pub(super) fn icmp(
+        &mut self,
+        local: SocketAddr,
+        peer: SocketAddr,
+        (kind, code, mtu): (u8, u8, u32),
+    ) -> Outcome {
+        let (worker, token) = self.socket(local).expect("an open relay socket");
+        let mut buf = buffer(&[]);
+        let error = IcmpError {
+            peer: Masked::new(peer),
+            kind,
+            code,
+            mtu,
+        };
+        let verdict = self.relays[worker].on_icmp(self.now, token, error, &mut buf);
+        self.outcome(worker, verdict, &buf)
+    }
+
+    /// Lets time pass, second by second, with the timers served as the shell would.
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.now.tick.after(span);
+        while self.now.tick < end {
+            let due = self
+                .relays
+                .iter()
+                .filter_map(Relay::poll_timeout)
+                .min()
+                .unwrap_or(end);
+            self.jump(due.clamp(self.now.tick, end));
+            for (relay, host) in self.relays.iter_mut().zip(&mut self.hosts) {
+                relay.handle_timeout(self.now, host);
+            }
+            if due > end {
+                break;
+            }
+        }
+        self.jump(end);
+    }
+
+    /// As [`Self::pass`], in whole seconds.
+    pub(super) fn pass_secs(&mut self, secs: u64) {
+        self.pass(Duration::from_secs(secs));
+    }
+
+    pub(super) fn counters(&self, worker: usize) -> Arc<Counters> {
+        self.relays[worker].counters()
+    }
+
+    /// How many relay sockets are open, over all workers.
+    pub(super) fn sockets(&self) -> usize {
+        self.hosts.iter().map(|host| host.open.len()).sum()
+    }
+
+    fn socket(&self, local: SocketAddr) -> Option<(usize, RelayToken)> {
+        self.hosts.iter().enumerate().find_map(|(worker, host)| {
+            host.open
+                .values()
+                .find(|(address, _)| *address == local)
+                .map(|(_, token)| (worker, *token))
+        })
+    }
+
+    fn outcome(&self, worker: usize, verdict: Verdict, buf: &[u8]) -> Outcome {
+        self.relays[worker].assert_invariants();
+        match verdict {
+            Verdict::Reply(span) => Outcome::Reply(buf[span.range()].to_vec()),
+            Verdict::ToClient { to, span } => Outcome::ToClient {
+                to,
+                bytes: buf[span.range()].to_vec(),
+            },
+            Verdict::ToPeer {
+                from,
+                to,
+                span,
+                dont_fragment,
+            } => {
+                let (from, _) = self.hosts[worker].open[&from.0];
+                Outcome::ToPeer {
+                    from,
+                    to: to.reveal(),
+                    data: buf[span.range()].to_vec(),
+                    dont_fragment,
+                }
+            }
+            Verdict::Drop(reason) => Outcome::Dropped(reason),
+        }
+    }
+
+    fn jump(&mut self, to: Tick) {
+        let before = self.now.tick.as_secs();
+        self.now.tick = to;
+        self.now.unix = UnixTime::from_secs(self.now.unix.as_secs() + to.as_secs() - before);
+    }
+}
+
+/// A UDP 5-tuple to the first listener.
+pub(super) fn five_tuple(client: SocketAddr) -> FiveTuple {
+    FiveTuple {
+        client: Masked::new(client),
+        server: ip(SERVER),
+        link: Link {
+            id: 0,
+            transport: Transport::Udp,
+        },
+    }
+}
+
+/// The local form of a relayed address, to which its socket is bound.
+pub(super) fn local(relayed: SocketAddr) -> SocketAddr {
+    if relayed.ip() == ip(RELAY4) {
+        SocketAddr::new(ip(RELAY4_BIND), relayed.port())
+    } else {
+        relayed
+    }
+}
+
+pub(super) fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A buffer whose free parts are not zero, so that a padding byte that nobody wrote shows.
+fn buffer(bytes: &[u8]) -> Vec<u8> {
+    let mut buf = vec![0xA5; MIN_BUFFER + bytes.len()];
+    buf[HEADROOM..HEADROOM + bytes.len()].copy_from_slice(bytes);
+    buf
+}

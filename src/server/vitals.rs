@@ -1,0 +1,106 @@
+//! What the daemon's metrics and health are made of.
+
+use std::sync::Arc;
+
+use super::WorkerVitals;
+use crate::auth::Reject;
+use crate::ops::metrics::{Count, Health, Ports, Responses, Snapshot, Traffic, Vitals};
+use crate::relay::{Answered, Counter, Shared};
+use crate::time::UnixTime;
+use crate::wire::Family;
+
+/// The counters of all workers of a server.
+pub(super) struct ServerVitals {
+    pub(super) started: UnixTime,
+    pub(super) shared: Arc<Shared>,
+    pub(super) workers: Vec<WorkerVitals>,
+}
+
+impl Vitals for ServerVitals {
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new(self.started);
+        snapshot.responses = responses();
+        snapshot.auth_failures = Reject::ALL
+            .map(|reject| Count {
+                reason: reject.label(),
+                count: 0,
+            })
+            .to_vec();
+        for worker in &self.workers {
+            add(worker, &mut snapshot);
+        }
+        let missing = Reject::ALL
+            .iter()
+            .zip(&snapshot.auth_failures)
+            .find(|(reject, _)| **reject == Reject::MissingIntegrity);
+        snapshot.challenges = missing.map_or(0, |(_, count)| count.count);
+        snapshot.ipv4_ports = self.ports(Family::V4);
+        snapshot.ipv6_ports = self.ports(Family::V6);
+        snapshot
+    }
+
+    fn health(&self) -> Health {
+        if self.shared.is_draining() {
+            Health::Draining
+        } else {
+            Health::Ready
+        }
+    }
+}
+
+impl ServerVitals {
+    fn ports(&self, family: Family) -> Ports {
+        let (in_use, total) = self.shared.ports_in_use(family).unwrap_or_default();
+        Ports {
+            total: total as u64,
+            in_use: in_use as u64,
+        }
+    }
+}
+
+/// A zero counter for every response that can be sent.
+fn responses() -> Vec<Responses> {
+    let codes = Answered::CODES.map(Answered::code_label);
+    let rows = Answered::METHODS.iter();
+    rows.flat_map(|method| {
+        codes.map(|code| Responses {
+            method,
+            code,
+            count: 0,
+        })
+    })
+    .collect()
+}
+
+/// Adds one worker's counters.
+fn add(worker: &WorkerVitals, to: &mut Snapshot) {
+    let WorkerVitals { counters, stats } = worker;
+    to.allocations += counters.allocations.value();
+    to.allocations_created += counters.allocated.value();
+    add_all(&mut to.allocations_ended, &counters.ended);
+    add_all(&mut to.dropped, &counters.drops);
+    add_traffic(&mut to.client_to_peer, &counters.to_peers);
+    add_traffic(&mut to.peer_to_client, &counters.to_clients);
+    to.send_drops += stats.send_errors.iter().map(Counter::value).sum::<u64>();
+    for (sum, counter) in to
+        .responses
+        .iter_mut()
+        .zip(counters.responses.iter().flatten())
+    {
+        sum.count += counter.value();
+    }
+    for (sum, counter) in to.auth_failures.iter_mut().zip(&counters.rejects) {
+        sum.count += counter.value();
+    }
+}
+
+fn add_all(sums: &mut [u64], counters: &[Counter]) {
+    for (sum, counter) in sums.iter_mut().zip(counters) {
+        *sum += counter.value();
+    }
+}
+
+fn add_traffic(sum: &mut Traffic, counted: &crate::relay::Traffic) {
+    sum.packets += counted.packets.value();
+    sum.bytes += counted.bytes.value();
+}

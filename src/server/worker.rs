@@ -1,0 +1,278 @@
+//! One worker: a thread that owns its listeners, its relay sockets and its share of the allocations.
+//!
+//! The runtime of the thread waits for readiness, timers and the daemon's phase; between two waits everything is a
+//! plain function call: receive a batch, ask the core about each datagram, send what it says.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::clock::Clock;
+use super::phase::Phase;
+use super::sockets::{Key, RelaySockets};
+use super::stats::Stats;
+use crate::masked::Masked;
+use crate::net::{self, Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
+use crate::relay::{FiveTuple, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict};
+use crate::time::Now;
+
+/// Messages in a batch.
+const BATCH: usize = 64;
+
+/// Messages that one socket may bring in one turn: a share of the batch, so that a bulk flow cannot starve the others.
+const SHARE: usize = 32;
+
+/// Sockets that are looked at in one turn.
+const SOCKETS: usize = 256;
+
+/// A worker's state. Made on the thread that runs it.
+pub(super) struct Worker {
+    clock: Clock,
+    relay: Relay,
+    /// By the number of their link.
+    listeners: Vec<UdpSocket>,
+    sockets: RelaySockets,
+    poller: Rc<Poller>,
+    events: Events,
+    batch: Batch<Key>,
+    stats: Arc<Stats>,
+    /// Where an ICMP error's indication is written.
+    scratch: Box<[u8; MIN_BUFFER]>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        clock: Clock,
+        relay: Relay,
+        listeners: Vec<UdpSocket>,
+        (poller, sockets): (Rc<Poller>, RelaySockets),
+        stats: Arc<Stats>,
+    ) -> io::Result<Self> {
+        for (number, listener) in (0..).zip(&listeners) {
+            poller.add(listener, Key::Listener(number).token())?;
+        }
+        Ok(Self {
+            clock,
+            relay,
+            listeners,
+            sockets,
+            poller,
+            events: Events::new(SOCKETS),
+            batch: Batch::new(BATCH),
+            stats,
+            scratch: Box::new([0; MIN_BUFFER]),
+        })
+    }
+
+    /// Serves until the daemon stops.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses to say which sockets are readable: nothing can be served then.
+    pub(super) async fn run(mut self, mut phase: watch::Receiver<Phase>) -> io::Result<()> {
+        let readiness = net::readiness(Rc::clone(&self.poller))?;
+        loop {
+            let due = self
+                .relay
+                .poll_timeout()
+                .map(|tick| Instant::from_std(self.clock.instant(tick)));
+            tokio::select! {
+                changed = phase.changed() => {
+                    if changed.is_err() || *phase.borrow_and_update() == Phase::Stopping {
+                        break;
+                    }
+                }
+                guard = readiness.readable() => {
+                    let mut guard = guard?;
+                    // Readiness is told once for each arrival. It is kept while a socket may hold more.
+                    if self.turn()? {
+                        guard.retain_ready();
+                    } else {
+                        guard.clear_ready();
+                    }
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+            // Timers are served on every way round, so that no load can keep an allocation alive.
+            self.relay
+                .handle_timeout(self.clock.now(), &mut self.sockets);
+            self.sockets.reap();
+        }
+        self.relay.shut_down(self.clock.now(), &mut self.sockets);
+        self.sockets.reap();
+        Ok(())
+    }
+
+    /// Serves each socket that is ready once; whether one of them may hold more.
+    fn turn(&mut self) -> io::Result<bool> {
+        let now = self.clock.now();
+        let mut more = self.poller.poll(&mut self.events)? == SOCKETS;
+        let events = std::mem::replace(&mut self.events, Events::new(0));
+        for event in events.iter() {
+            let key = Key::of(event.token);
+            if event.error {
+                self.hear_errors(now, key);
+            }
+            if event.readable {
+                more |= self.receive(now, key)?;
+            }
+        }
+        self.events = events;
+        self.flush();
+        Ok(more)
+    }
+
+    /// Takes one socket's share of a batch; whether it may hold more.
+    fn receive(&mut self, now: Now, key: Key) -> io::Result<bool> {
+        if self.batch.is_full() {
+            self.flush();
+        }
+        let Some(socket) = socket(&self.listeners, &self.sockets, key) else {
+            return Ok(false);
+        };
+        let received = self.batch.receive(socket, SHARE)?;
+        self.stats.received(&received);
+        while let Some(mut datagram) = self.batch.next_datagram(Relay::may_answer) {
+            match key {
+                Key::Listener(number) => {
+                    let from = five_tuple(&datagram, number);
+                    let verdict = self.relay.on_client(
+                        now,
+                        &from,
+                        &mut packet(&mut datagram),
+                        &mut self.sockets,
+                    );
+                    execute(&mut self.batch, verdict, Some(&from));
+                }
+                Key::Relay(number) => {
+                    let Some(token) = self.sockets.get(number).map(|open| open.token) else {
+                        break;
+                    };
+                    let verdict =
+                        self.relay
+                            .on_peer(now, token, datagram.from, &mut packet(&mut datagram));
+                    execute(&mut self.batch, verdict, None);
+                }
+            }
+        }
+        Ok(received.messages == SHARE)
+    }
+}
+
+impl Worker {
+    /// Tells clients of the ICMP errors that came back for what they sent.
+    fn hear_errors(&mut self, now: Now, key: Key) {
+        let Key::Relay(number) = key else { return };
+        for _ in 0..SHARE {
+            let Some(relay_socket) = self.sockets.get(number) else {
+                return;
+            };
+            let token = relay_socket.token;
+            let Some(error) = relay_socket.socket.next_error() else {
+                return;
+            };
+            let verdict = self
+                .relay
+                .on_icmp(now, token, icmp_error(error), &mut *self.scratch);
+            if let Verdict::ToClient { to, span } = verdict {
+                self.batch
+                    .send_copy(to_client(&to), &self.scratch[span.range()]);
+            }
+        }
+    }
+
+    /// Sends what is queued.
+    fn flush(&mut self) {
+        let (listeners, sockets) = (&self.listeners, &self.sockets);
+        let report = self.batch.flush(|key| socket(listeners, sockets, key));
+        self.stats.sent(&report);
+    }
+}
+
+/// Queues what the core decided about the datagram handed out last.
+fn execute(batch: &mut Batch<Key>, verdict: Verdict, asked_by: Option<&FiveTuple>) {
+    match verdict {
+        Verdict::Reply(span) => {
+            if let Some(client) = asked_by {
+                batch.send(to_client(client), span.range());
+            }
+        }
+        Verdict::ToClient { to, span } => batch.send(to_client(&to), span.range()),
+        Verdict::ToPeer {
+            from,
+            to,
+            span,
+            dont_fragment,
+        } => {
+            let envelope = Envelope {
+                socket: Key::Relay(from.0),
+                to: to.reveal(),
+                source: None,
+                dont_fragment,
+            };
+            batch.send(envelope, span.range());
+        }
+        Verdict::Drop(_) => {}
+    }
+}
+
+/// The way back to a client: out of the listener that it reached, from the address that it reached.
+fn to_client(client: &FiveTuple) -> Envelope<Key> {
+    Envelope {
+        socket: Key::Listener(client.link.id),
+        to: client.client.reveal(),
+        source: Some(client.server),
+        dont_fragment: false,
+    }
+}
+
+fn socket<'s>(
+    listeners: &'s [UdpSocket],
+    sockets: &'s RelaySockets,
+    key: Key,
+) -> Option<&'s UdpSocket> {
+    match key {
+        Key::Listener(number) => listeners.get(number as usize),
+        Key::Relay(number) => sockets.get(number).map(|open| &open.socket),
+    }
+}
+
+fn packet<'d>(datagram: &'d mut Datagram<'_>) -> Packet<'d> {
+    Packet::at(datagram.buffer, datagram.start, datagram.len)
+}
+
+fn five_tuple(datagram: &Datagram<'_>, listener: u32) -> FiveTuple {
+    FiveTuple {
+        client: Masked::new(datagram.from),
+        server: datagram.to,
+        link: Link {
+            id: listener,
+            transport: Transport::Udp,
+        },
+    }
+}
+
+/// An error as the core knows it. A datagram that this host itself could not send unfragmented is told to the client
+/// like a router's answer (RFC 8656 section 11.5): fragmentation needed, or ICMPv6's packet too big.
+fn icmp_error(error: QueuedError) -> IcmpError {
+    match error {
+        QueuedError::Icmp(icmp) => IcmpError {
+            peer: Masked::new(icmp.peer.0),
+            kind: icmp.kind,
+            code: icmp.code,
+            mtu: icmp.mtu,
+        },
+        QueuedError::TooBig { peer, mtu } => {
+            let (kind, code) = if peer.0.is_ipv4() { (3, 4) } else { (2, 0) };
+            IcmpError {
+                peer: Masked::new(peer.0),
+                kind,
+                code,
+                mtu,
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const RULES: &[(&str, &[&str], &[&str])] = &[
     ("time", &[], PURE),
     ("masked", &[], PURE),
-    ("wire", &[], PURE),
+    ("wire", &["masked"], PURE),
     ("auth", &["wire", "time", "masked"], PURE),
     ("relay", &["wire", "auth", "time", "masked"], PURE),
     ("client", &["wire", "auth", "time", "masked"], PURE),

@@ -218,7 +218,11 @@ fn x4_to_x7_as_channel_data() {
     );
     let x5 = hex("5000000401020304");
     let reserved = ChannelData::parse(&x5).map(|data| data.channel.is_reserved());
-    assert_eq!(reserved, Ok(true), "recognised, so that whoever does not bind it drops it");
+    assert_eq!(
+        reserved,
+        Ok(true),
+        "recognised, so that whoever does not bind it drops it"
+    );
     assert_eq!(
         ChannelData::parse(&hex("40000001")),
         Err(ParseError::Length)

@@ -1,11 +1,7 @@
 //! The process's own place on the machine: which core a thread runs on, what a crash may leave behind.
 
 use std::io;
-use std::rc::Rc;
 
-use tokio::io::unix::AsyncFd;
-
-use super::Poller;
 use super::sys;
 
 /// Keeps the calling thread on the `number`th of the cores that it may run on, counted round.
@@ -28,19 +24,6 @@ pub fn stay_on_core(number: usize) -> io::Result<()> {
 /// What the kernel answers.
 pub fn make_undumpable() -> io::Result<()> {
     sys::make_undumpable()
-}
-
-/// A future's view of a poller: readable when one of its sockets is.
-///
-/// # Errors
-///
-/// What the kernel answers when the runtime registers it.
-///
-/// # Panics
-///
-/// Outside a tokio runtime with I/O enabled.
-pub fn readiness(poller: Rc<Poller>) -> io::Result<AsyncFd<Rc<Poller>>> {
-    sys::register(poller)
 }
 
 #[cfg(test)]

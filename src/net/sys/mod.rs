@@ -12,12 +12,14 @@ mod control;
 mod epoll;
 mod error_queue;
 mod options;
+mod process;
 mod recv;
 mod send;
 
 pub(super) use epoll::{Epoll, Ready};
 pub(super) use error_queue::{RawError, pop_error};
 pub(super) use options::{set_option, wait_readable};
+pub(super) use process::{allowed_cpus, make_undumpable, pin};
 pub(super) use recv::{Landing, recv_many};
 pub(super) use send::{Outgoing, Parts, send_many};
 

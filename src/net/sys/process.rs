@@ -2,19 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::rc::Rc;
-
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
-use crate::net::Poller;
-
-/// Registers a poller with the runtime of this thread.
-pub(in crate::net) fn register(poller: Rc<Poller>) -> io::Result<AsyncFd<Rc<Poller>>> {
-    // SAFETY: a `Poller` owns its descriptor and never exchanges it, and the reference count keeps it open for as long
-    // as the registration holds it.
-    unsafe { AsyncFd::register_with_interest(poller, Interest::READABLE) }.map_err(io::Error::from)
-}
 
 /// Binds the calling thread to one core.
 pub(in crate::net) fn pin(cpu: usize) -> io::Result<()> {

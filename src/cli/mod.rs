@@ -1,8 +1,8 @@
 //! The verbs of the command line, one file a verb. Exit codes: 0 done, 1 failed at run time, 2 wrong usage or
 //! configuration.
 
-mod check;
-mod mint;
+pub mod check;
+pub mod mint;
 mod serve;
 
 use std::error::Error;

@@ -30,6 +30,8 @@ pub use self::problem::{Cause, FileFault, Location, Problem, Report, Severity};
 pub use self::secret::{Disk, Files, NoFiles, Secret, TextFile};
 use self::section::Reading;
 use crate::auth::PeerScope;
+pub use crate::ops::logging::{Log, LogFormat, LogLevel};
+pub use crate::ops::redact::LogAddresses;
 use crate::relay::{self, RelayAddress, Transport};
 
 /// Everything that the daemon is told, checked.
@@ -115,54 +117,6 @@ pub enum UserKey {
         /// `SHA-256(name ":" realm ":" password)`.
         sha256: Option<Secret<[u8; 32]>>,
     },
-}
-
-/// What a log may show of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogAddresses {
-    /// Nothing.
-    None,
-    /// A keyed hash: one address can be followed through a day of one process, and be turned back by nobody.
-    Pseudonym,
-    /// The network: the first 24 bits of an IPv4 address, 48 of an IPv6 address, no port.
-    Truncated,
-    /// Address and port.
-    Full,
-}
-
-/// How the daemon logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least severe level that is written.
-    pub level: LogLevel,
-    /// How a line looks.
-    pub format: LogFormat,
-}
-
-/// The least severe level that is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Only what keeps the daemon from its work.
-    Error,
-    /// And what somebody should look at.
-    Warn,
-    /// And what the daemon does as a whole.
-    Info,
-    /// And what happens to single allocations.
-    Debug,
-    /// And what happens to single packets.
-    Trace,
-}
-
-/// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text, as fits where it goes: for the journal, without what the journal adds itself.
-    Auto,
-    /// Text.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// How the daemon uses the machine.

@@ -21,10 +21,43 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, filter};
 
-use crate::config::{Log, LogFormat, LogLevel};
-
 /// The variable whose directives take the place of `log.level`.
 pub const FILTER_VARIABLE: &str = "VEILTURN_LOG";
+
+/// How the daemon logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what keeps the daemon from its work.
+    Error,
+    /// And what somebody should look at.
+    Warn,
+    /// And what the daemon does as a whole.
+    Info,
+    /// And what happens to single allocations.
+    Debug,
+    /// And what happens to single packets.
+    Trace,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text, as fits where it goes: for the journal, without what the journal adds itself.
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object.
+    Json,
+}
 
 /// Why the log could not be started.
 #[derive(Debug, Error)]

@@ -8,10 +8,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ring::hmac;
 
-use crate::config::LogAddresses;
 use crate::masked::Masked;
 use crate::relay::UserTag;
 use crate::time::Tick;
+
+/// What a log may show of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAddresses {
+    /// Nothing.
+    None,
+    /// A keyed hash: one address can be followed through a day of one process, and be turned back by nobody.
+    Pseudonym,
+    /// The network: the first 24 bits of an IPv4 address, 48 of an IPv6 address, no port.
+    Truncated,
+    /// Address and port.
+    Full,
+}
 
 /// Decides what is shown of an address.
 ///

@@ -278,6 +278,7 @@ impl WorkerStart {
             .enable_io()
             .enable_time()
             .build()?;
+        let _inside = runtime.enter();
         let poller = Rc::new(Poller::new()?);
         let sockets = RelaySockets::new(
             Rc::clone(&poller),

@@ -15,7 +15,7 @@ use super::phase::Phase;
 use super::sockets::{Key, RelaySockets};
 use super::stats::Stats;
 use crate::masked::Masked;
-use crate::net::{self, Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
+use crate::net::{Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
 use crate::relay::{FiveTuple, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict};
 use crate::time::Now;
 
@@ -73,7 +73,6 @@ impl Worker {
     ///
     /// Where the kernel refuses to say which sockets are readable: nothing can be served then.
     pub(super) async fn run(mut self, mut phase: watch::Receiver<Phase>) -> io::Result<()> {
-        let readiness = net::readiness(Rc::clone(&self.poller))?;
         loop {
             let due = self
                 .relay
@@ -85,14 +84,9 @@ impl Worker {
                         break;
                     }
                 }
-                guard = readiness.readable() => {
-                    let mut guard = guard?;
-                    // Readiness is told once for each arrival. It is kept while a socket may hold more.
-                    if self.turn()? {
-                        guard.retain_ready();
-                    } else {
-                        guard.clear_ready();
-                    }
+                ready = self.poller.ready(&mut self.events) => {
+                    ready?;
+                    self.turn()?;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -106,10 +100,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Serves each socket that is ready once; whether one of them may hold more.
-    fn turn(&mut self) -> io::Result<bool> {
+    /// Serves each socket that is ready once.
+    fn turn(&mut self) -> io::Result<()> {
         let now = self.clock.now();
-        let mut more = self.poller.poll(&mut self.events)? == SOCKETS;
         let events = std::mem::replace(&mut self.events, Events::new(0));
         for event in events.iter() {
             let key = Key::of(event.token);
@@ -117,21 +110,21 @@ impl Worker {
                 self.hear_errors(now, key);
             }
             if event.readable {
-                more |= self.receive(now, key)?;
+                self.receive(now, key)?;
             }
         }
         self.events = events;
         self.flush();
-        Ok(more)
+        Ok(())
     }
 
-    /// Takes one socket's share of a batch; whether it may hold more.
-    fn receive(&mut self, now: Now, key: Key) -> io::Result<bool> {
+    /// Takes one socket's share of a batch.
+    fn receive(&mut self, now: Now, key: Key) -> io::Result<()> {
         if self.batch.is_full() {
             self.flush();
         }
         let Some(socket) = socket(&self.listeners, &self.sockets, key) else {
-            return Ok(false);
+            return Ok(());
         };
         let received = self.batch.receive(socket, SHARE)?;
         self.stats.received(&received);
@@ -158,7 +151,7 @@ impl Worker {
                 }
             }
         }
-        Ok(received.messages == SHARE)
+        Ok(())
     }
 }
 

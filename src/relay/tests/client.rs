@@ -8,9 +8,10 @@ use super::world::{Outcome, REALM, World};
 use crate::auth::Credential;
 use crate::relay::FiveTuple;
 use crate::wire::{
-    ChannelNumber, ChannelNumberAttribute, Class, Data, ErrorCode, HmacKey, Lifetime, Message,
-    Method, Nonce, Realm, RequestedTransport, TransactionId, Username, Writer, XorPeerAddress,
-    XorRelayedAddress, write_channel_header,
+    Attribute as _, AttributeType, ChannelNumber, ChannelNumberAttribute, Class, Data, ErrorCode,
+    Fingerprint, HmacKey, Lifetime, Message, Method, Nonce, RawAttribute, Realm,
+    RequestedTransport, TransactionId, Username, Writer, XorPeerAddress, XorRelayedAddress,
+    write_channel_header,
 };
 
 /// One client on one 5-tuple.
@@ -74,6 +75,26 @@ impl Client {
             &request,
             Some(&self.key),
         )
+    }
+
+    /// Sends a request that has to be refused; the error code. Nothing may have changed (PR-07).
+    #[track_caller]
+    pub(super) fn refused(
+        &mut self,
+        world: &mut World,
+        method: Method,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> u16 {
+        let before = world.snapshot();
+        let answer = self.ask(world, method, fill);
+        assert_ne!(answer.code, 0, "the request is granted");
+        assert_eq!(
+            world.snapshot(),
+            before,
+            "a {} changed something",
+            answer.code
+        );
+        answer.code
     }
 
     /// Takes a nonce from a challenge.
@@ -155,8 +176,9 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Reads a response and checks what every response must be: of the same method and transaction, well-formed, with
-    /// zero padding, and under the key where it answers an authenticated request.
+    /// Reads a response and checks what every response must be (INV): of the same method and transaction, well-formed,
+    /// short, with zero padding and no word about the user; a challenge with all that belongs to it and nothing else;
+    /// anything else under `key` where the request is, which is to be `None` where the request cannot be authenticated.
     #[track_caller]
     pub(super) fn of(bytes: Vec<u8>, request: &[u8], key: Option<&HmacKey>) -> Self {
         let asked = Message::parse(request).unwrap();
@@ -166,16 +188,98 @@ impl Answer {
         assert!(bytes.len() <= 548, "no response is longer than 548 bytes");
         let code = match message.class() {
             Class::Success => 0,
-            Class::Error => message.get::<ErrorCode<'_>>().unwrap().unwrap().code,
+            Class::Error => {
+                let error: ErrorCode<'_> = message.get().unwrap().expect("an ERROR-CODE");
+                assert_eq!(error.reason, "", "a reason says no more than the code");
+                error.code
+            }
             other => panic!("{other:?} is no class of a response"),
         };
-        if let (Some(key), true) = (key, asked.integrity().is_some()) {
-            assert!(
-                message.verify(key) || matches!(code, 400 | 401 | 438),
-                "a {code} is not protected"
+        let answer = Self { bytes, code };
+        answer.check_attributes(asked.fingerprint() != Fingerprint::Absent);
+        let protected = answer.message().integrity().is_some();
+        match key.filter(|_| asked.integrity().is_some() && !matches!(code, 401 | 438)) {
+            Some(key) => assert!(answer.message().verify(key), "a {code} is not protected"),
+            None => assert!(
+                !protected,
+                "a {code} is protected, though nobody is authenticated"
+            ),
+        }
+        answer
+    }
+
+    #[track_caller]
+    fn check_attributes(&self, fingerprint: bool) {
+        let kinds: Vec<_> = self.attributes().iter().map(|(kind, _)| *kind).collect();
+        let count = |kind| kinds.iter().filter(|found| **found == kind).count();
+        assert_eq!(
+            count(AttributeType::USERNAME) + count(AttributeType::USERHASH),
+            0
+        );
+        let seals = [
+            AttributeType::MESSAGE_INTEGRITY,
+            AttributeType::MESSAGE_INTEGRITY_SHA256,
+        ];
+        assert!(
+            seals.map(count).iter().sum::<usize>() <= 1,
+            "one integrity at most"
+        );
+        if fingerprint {
+            assert_eq!(self.message().fingerprint(), Fingerprint::Valid);
+        } else {
+            assert_eq!(count(AttributeType::FINGERPRINT), 0);
+        }
+        let challenge = [
+            AttributeType::REALM,
+            AttributeType::NONCE,
+            AttributeType::PASSWORD_ALGORITHMS,
+        ];
+        if let 401 | 438 = self.code {
+            let expected = [&[AttributeType::ERROR_CODE][..], &challenge].concat();
+            let found = &kinds[..kinds.len() - usize::from(fingerprint)];
+            assert_eq!(found, expected, "a challenge and nothing else");
+        } else {
+            assert_eq!(
+                challenge.map(count),
+                [0; 3],
+                "a {} is no challenge",
+                self.code
             );
         }
-        Self { bytes, code }
+        let unknown = usize::from(self.code == 420);
+        assert_eq!(count(AttributeType::UNKNOWN_ATTRIBUTES), unknown);
+    }
+
+    /// All attributes as they lie there, those behind the integrity included; their padding is checked to be zero.
+    #[track_caller]
+    pub(super) fn attributes(&self) -> Vec<(AttributeType, Vec<u8>)> {
+        let mut rest = &self.bytes[20..];
+        let mut found = Vec::new();
+        while let Some((head, tail)) = rest.split_first_chunk::<4>() {
+            let kind = AttributeType(u16::from_be_bytes([head[0], head[1]]));
+            let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+            let (value, padding) = tail[..len.next_multiple_of(4)].split_at(len);
+            assert!(padding.iter().all(|byte| *byte == 0), "padding of {kind:?}");
+            found.push((kind, value.to_vec()));
+            rest = &tail[len.next_multiple_of(4)..];
+        }
+        found
+    }
+
+    /// The values of all attributes of a type.
+    pub(super) fn values(&self, wanted: AttributeType) -> Vec<Vec<u8>> {
+        let all = self.attributes().into_iter();
+        all.filter_map(|(kind, value)| (kind == wanted).then_some(value))
+            .collect()
+    }
+
+    /// The relayed addresses, in order.
+    pub(super) fn all_relayed(&self) -> Vec<SocketAddr> {
+        let id = self.message().transaction_id();
+        self.values(AttributeType::XOR_RELAYED_ADDRESS)
+            .iter()
+            .map(|value| XorRelayedAddress::decode(value, id).unwrap().0)
+            .collect()
     }
 
     pub(super) fn message(&self) -> Message<'_> {
@@ -209,6 +313,24 @@ pub(super) fn id(number: u64) -> TransactionId {
     let mut id = [0x5A; 12];
     id[4..].copy_from_slice(&number.to_be_bytes());
     TransactionId(id)
+}
+
+/// A message with the attributes that `fill` puts, and no others.
+pub(super) fn message(class: Class, method: Method, fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut buf = vec![0; 2048];
+    let mut writer = Writer::new(&mut buf, class, method, id(77)).unwrap();
+    fill(&mut writer);
+    let len = writer.finish();
+    buf.truncate(len);
+    buf
+}
+
+/// An attribute of any type and value.
+pub(super) const fn raw(kind: u16, value: &[u8]) -> RawAttribute<'_> {
+    RawAttribute {
+        kind: AttributeType(kind),
+        value,
+    }
 }
 
 /// A Send indication, with the attributes that `fill` puts in front.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::client::Client;
-use crate::auth::{AuthOptions, Authenticator, Claims, PeerScope, Secret};
+use crate::auth::{AuthOptions, Authenticator, Claims, Credential, PeerScope, Secret};
 use crate::masked::Masked;
 use crate::relay::{
     Counters, DropReason, EndReason, Event, FiveTuple, HEADROOM, Host, IcmpError, Lifetimes,
@@ -17,6 +17,7 @@ use crate::relay::{
     RelayAddress, RelayToken, Shared, SocketId, Transport, Verdict,
 };
 use crate::time::{Now, Tick, UnixTime};
+use crate::wire::Family;
 
 /// The wall clock, in seconds, when a world begins.
 pub(super) const EPOCH: u64 = 1_800_000_000;
@@ -178,25 +179,7 @@ impl World {
 
     /// Some workers, whose random choices follow from `seed`.
     pub(super) fn of(options: Options, workers: u8, seed: u8) -> Self {
-        let secret = || {
-            Secret::new(
-                "test",
-                Zeroizing::new(b"an-example-secret-of-some-length".to_vec()),
-            )
-            .unwrap()
-        };
-        let auth = AuthOptions {
-            realm: REALM.to_owned(),
-            secrets: vec![secret()],
-            users: Vec::new(),
-            nonce_lifetime: Duration::from_secs(600),
-            max_ttl: Duration::from_secs(86_400),
-            leeway: Duration::ZERO,
-            require_id: false,
-            separator: ':',
-            offer_md5: true,
-        };
-        let auth = Arc::new(Authenticator::new(auth, &[seed; 32]).unwrap());
+        let auth = Arc::new(Authenticator::new(auth_options(), &[seed; 32]).unwrap());
         let shared = Arc::new(Shared::new(options, auth, [seed; 32]));
         Self {
             relays: (0..workers)
@@ -208,9 +191,36 @@ impl World {
                 tick: Tick::from_millis(5_000),
                 unix: UnixTime::from_secs(EPOCH),
             },
-            secret: secret(),
+            secret: secret("test"),
             clients: 0,
         }
+    }
+
+    /// Replaces the way in which requests are authenticated, as a reload of the configuration does. Nonces stay valid
+    /// in a world of the usual seed.
+    pub(super) fn reload_auth(&mut self, options: AuthOptions) {
+        let auth = Arc::new(Authenticator::new(options, &[7; 32]).unwrap());
+        let interim = Arc::new(Shared::new(
+            self.shared.options.clone(),
+            Arc::clone(&auth),
+            [7; 32],
+        ));
+        for relay in &mut self.relays {
+            relay.shared = Arc::clone(&interim);
+        }
+        let mut shared = Arc::into_inner(std::mem::replace(&mut self.shared, interim))
+            .expect("nobody else holds it");
+        shared.auth = auth;
+        self.shared = Arc::new(shared);
+        for relay in &mut self.relays {
+            relay.shared = Arc::clone(&self.shared);
+        }
+    }
+
+    /// A credential for `id` that is valid for so many seconds more.
+    pub(super) fn credential(&self, id: &str, secs: u64) -> Credential {
+        let expires = UnixTime::from_secs(self.now.unix.as_secs() + secs);
+        crate::auth::mint(&self.secret, expires, Some(id)).unwrap()
     }
 
     /// A new client at 198.18.0.0/15, on its own 5-tuple, with a credential for `id` that is valid for an hour.
@@ -226,12 +236,7 @@ impl World {
 
     /// A client at an address of its own.
     pub(super) fn client_at(&self, address: SocketAddr, id: &str) -> Client {
-        let credential = crate::auth::mint(
-            &self.secret,
-            UnixTime::from_secs(self.now.unix.as_secs() + 3600),
-            Some(id),
-        );
-        Client::new(five_tuple(address), &credential.unwrap())
+        Client::new(five_tuple(address), &self.credential(id, 3600))
     }
 
     /// The ID of a credential for a party of a call.
@@ -277,10 +282,21 @@ impl World {
         data: &[u8],
     ) -> Option<Outcome> {
         let (worker, token) = self.socket(local)?;
+        Some(self.arrive_for(worker, token, from, data))
+    }
+
+    /// Gives a peer's datagram to a worker, for whoever the token belongs to.
+    pub(super) fn arrive_for(
+        &mut self,
+        worker: usize,
+        token: RelayToken,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Outcome {
         let mut buf = buffer(data);
         let mut packet = Packet::new(&mut buf, data.len());
         let verdict = self.relays[worker].on_peer(self.now, token, from, &mut packet);
-        Some(self.outcome(worker, verdict, &buf))
+        self.outcome(worker, verdict, &buf)
     }
 
     /// Gives an ICMP error about a datagram to `peer` to the relay socket bound to `local`.
@@ -337,7 +353,36 @@ impl World {
         self.hosts.iter().map(|host| host.open.len()).sum()
     }
 
-    fn socket(&self, local: SocketAddr) -> Option<(usize, RelayToken)> {
+    /// How many ports of a family are taken.
+    pub(super) fn ports(&self, family: Family) -> usize {
+        self.shared
+            .ports_in_use(family)
+            .map_or(0, |(taken, _)| taken)
+    }
+
+    /// Everything that a refused request must leave as it was.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut allocations = Vec::new();
+        for relay in &self.relays {
+            for id in relay.table.ids() {
+                let allocation = relay.table.get(id).unwrap();
+                let relayed: Vec<_> = allocation.relayed.iter().collect();
+                allocations.push(format!(
+                    "{relayed:?} {:?} {:?} {:?}",
+                    allocation.permissions, allocation.channels, allocation.numbers
+                ));
+            }
+        }
+        Snapshot {
+            allocations,
+            sockets: self.sockets(),
+            quotas: (self.shared.quotas.total(), self.shared.quotas.users()),
+            ports: [Family::V4, Family::V6].map(|family| self.ports(family)),
+            timeouts: self.relays.iter().map(Relay::poll_timeout).collect(),
+        }
+    }
+
+    pub(super) fn socket(&self, local: SocketAddr) -> Option<(usize, RelayToken)> {
         self.hosts.iter().enumerate().find_map(|(worker, host)| {
             host.open
                 .values()
@@ -377,6 +422,39 @@ impl World {
         self.now.tick = to;
         self.now.unix = UnixTime::from_secs(self.now.unix.as_secs() + to.as_secs() - before);
     }
+}
+
+/// What a world holds, to be compared.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    /// Relayed addresses, permissions and channels of each, with their expiries.
+    allocations: Vec<String>,
+    sockets: usize,
+    /// Allocations counted, and users that have any.
+    quotas: (usize, usize),
+    ports: [usize; 2],
+    timeouts: Vec<Option<Tick>>,
+}
+
+/// How requests are authenticated in a world that is not asked for anything else.
+pub(super) fn auth_options() -> AuthOptions {
+    AuthOptions {
+        realm: REALM.to_owned(),
+        secrets: vec![secret("test")],
+        users: Vec::new(),
+        nonce_lifetime: Duration::from_secs(600),
+        max_ttl: Duration::from_secs(86_400),
+        leeway: Duration::ZERO,
+        require_id: false,
+        separator: ':',
+        offer_md5: true,
+    }
+}
+
+/// The secret of that id.
+pub(super) fn secret(id: &str) -> Secret {
+    let value = format!("an-example-secret-of-some-length-{id}");
+    Secret::new(id, Zeroizing::new(value.into_bytes())).unwrap()
 }
 
 /// A UDP 5-tuple to the first listener.

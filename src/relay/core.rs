@@ -2,6 +2,7 @@
 //!
 //! This file sorts packets and answers requests; what each method means stands in the method's own file.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -16,6 +17,7 @@ use super::table::Table;
 use super::timers::Timers;
 use super::{DropReason, FiveTuple, Host, Packet, Span, Verdict};
 use crate::auth::{Authenticated, Reject};
+use crate::masked::Masked;
 use crate::time::{Now, Tick};
 use crate::wire::{Class, Demux, Fingerprint, Message, Method};
 
@@ -230,11 +232,14 @@ impl Relay {
         packet: &mut Packet<'_>,
     ) -> Verdict {
         let shared = &*self.shared;
+        // A socket for both families shows an IPv4 client by a mapped address, which is not the client's.
+        let client = from.client.reveal();
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let responder = Responder {
             auth: &shared.auth,
             software: shared.options.software.as_deref(),
             now,
-            client: from.client,
+            client: Masked::new(client),
         };
         let Ok(len) = responder.write(response, packet.buffer()) else {
             return Verdict::Drop(DropReason::TooLarge);

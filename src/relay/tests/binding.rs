@@ -175,6 +175,8 @@ fn what_a_client_cannot_ask_of_a_server_is_dropped() {
                 (Class::Request, 1 | 3 | 4 | 8 | 9) => None,
                 (Class::Indication, 1) => Some(DropReason::Keepalive),
                 (Class::Indication, 6) => Some(DropReason::BadIndication),
+                // The first byte is that of another protocol (RFC 7983).
+                (_, 0x100..) => Some(DropReason::Malformed),
                 _ => Some(DropReason::UnexpectedMessage),
             };
             let sent = message(class, method, |_| ());

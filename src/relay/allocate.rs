@@ -70,6 +70,9 @@ impl Relay {
         host: &mut impl Host,
     ) -> Result<Success, Refusal> {
         let request = AllocateRequest::parse(message, self.shared.options.legacy_clients)?;
+        if let Addresses::One(family, _) = request.addresses {
+            self.check_family(family)?;
+        }
         if self.shared.is_draining() {
             return Err(Refusal::InsufficientCapacity);
         }
@@ -141,13 +144,25 @@ impl Relay {
     ) -> Result<Relays, Refusal> {
         let mut relays = Relays::default();
         for family in FAMILIES {
-            match self.open_drawn(now, family, parity, host) {
+            let opened = self
+                .check_family(family)
+                .and_then(|()| self.open_drawn(now, family, parity, host));
+            match opened {
                 Ok(opened) => *relays.opened.slot(family) = Some(opened),
                 Err(_) if relays.failed.is_some() => return Err(Refusal::InsufficientCapacity),
                 Err(refusal) => relays.failed = Some((family, refusal.code())),
             }
         }
         Ok(relays)
+    }
+
+    /// Whether relayed addresses of a family are to be had here (RFC 8656 section 7.2, step 7).
+    fn check_family(&self, family: Family) -> Result<(), Refusal> {
+        if self.shared.serves(family) {
+            Ok(())
+        } else {
+            Err(Refusal::AddressFamilyNotSupported)
+        }
     }
 
     /// Opens a relay socket on a port drawn at random.
@@ -158,9 +173,6 @@ impl Relay {
         parity: Parity,
         host: &mut impl Host,
     ) -> Result<Opened, Refusal> {
-        if !self.shared.serves(family) {
-            return Err(Refusal::AddressFamilyNotSupported);
-        }
         for _ in 0..PORT_ATTEMPTS {
             let Some(address) = self.shared.draw(now, family, parity, &mut self.rng) else {
                 break;

@@ -82,7 +82,8 @@ impl Relay {
             ..
         } = &mut verdict
         {
-            *flag = dont_fragment.is_some();
+            // Between other families than IPv4 and IPv4 the wish has no meaning (RFC 8656 section 14).
+            *flag = dont_fragment.is_some() && peer.is_ipv4() && from.client.reveal().is_ipv4();
         }
         self.counters.to_peers.count(span.len());
         Ok(verdict)

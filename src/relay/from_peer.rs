@@ -56,14 +56,10 @@ impl Relay {
         packet: &mut Packet<'_>,
     ) -> Result<Verdict, DropReason> {
         let peer = self.shared.policy.to_advertised(from);
-        let allocation = self.table.of_token(token).ok_or(DropReason::NoAllocation)?;
-        if allocation
-            .relayed
-            .of(token_family(token))
-            .is_none_or(|relayed| relayed.expires <= now)
-        {
-            return Err(DropReason::NoAllocation);
-        }
+        let allocation = self
+            .table
+            .of_live_token(token, now)
+            .ok_or(DropReason::NoAllocation)?;
         let permission = allocation
             .permission(peer.ip(), now)
             .ok_or(DropReason::NoPermission)?;
@@ -97,7 +93,10 @@ impl Relay {
         buf: &mut [u8],
     ) -> Result<Verdict, DropReason> {
         let peer = self.shared.policy.to_advertised(error.peer.reveal());
-        let allocation = self.table.of_token(token).ok_or(DropReason::NoAllocation)?;
+        let allocation = self
+            .table
+            .of_live_token(token, now)
+            .ok_or(DropReason::NoAllocation)?;
         // The embedded destination must be permitted, not the router that sends the error.
         allocation
             .permission(peer.ip(), now)

@@ -6,7 +6,7 @@ use super::allocation::Allocation;
 use super::policy::PeerClass;
 use super::request::is_understood;
 use super::shared::Shared;
-use super::{DropReason, FiveTuple, Packet, Relay, Span, Verdict};
+use super::{DropReason, FiveTuple, MAX_DATAGRAM, Packet, Relay, Span, Verdict};
 use crate::masked::Masked;
 use crate::time::Tick;
 use crate::wire::{ChannelData, Data, DontFragment, Message, XorPeerAddress};
@@ -101,6 +101,10 @@ fn to_peer(
     let relayed = *allocation
         .relayed_for(peer.ip(), now)
         .ok_or(DropReason::NoAllocation)?;
+    // A stream can bring more than a datagram holds.
+    if span.len() > MAX_DATAGRAM {
+        return Err(DropReason::TooLarge);
+    }
     if allocation
         .to_peers
         .as_mut()

@@ -8,7 +8,8 @@ use rand_chacha::rand_core::Rng;
 use super::policy::PeerClass;
 use super::table::token_family;
 use super::{
-    DropReason, FiveTuple, IcmpError, Packet, Relay, RelayToken, Span, Transport, Verdict,
+    DropReason, FiveTuple, IcmpError, MAX_DATAGRAM, Packet, Relay, RelayToken, Span, Transport,
+    Verdict,
 };
 use crate::time::{Now, Tick};
 use crate::wire::{
@@ -79,7 +80,9 @@ impl Relay {
             Some(number) => wrap_in_channel(packet, number, &to),
             None => wrap_in_indication(packet, peer, TransactionId(random_id(&mut self.rng))),
         };
-        let span = span.ok_or(DropReason::TooLarge)?;
+        let span = span
+            .filter(|span| to.transport() != Transport::Udp || span.len() <= MAX_DATAGRAM)
+            .ok_or(DropReason::TooLarge)?;
         allocation.bytes += data.len() as u64;
         self.counters.to_clients.count(data.len());
         Ok(Verdict::ToClient { to, span })

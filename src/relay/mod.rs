@@ -52,7 +52,7 @@ pub use directory::RelayDirectory;
 pub use five_tuple::{FiveTuple, Link, Transport};
 pub use host::{EndReason, Event, Host, IcmpError, OpenError, RelayToken, SocketId};
 pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};
-pub use packet::{HEADROOM, MIN_BUFFER, Packet, Span};
+pub use packet::{HEADROOM, MAX_DATAGRAM, MIN_BUFFER, Packet, Span};
 pub use policy::{Denied, PeerClass, PeerPolicy};
 pub use ports::PortPool;
 pub use quota::{QuotaExceeded, Quotas};

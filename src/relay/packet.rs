@@ -10,6 +10,9 @@ pub const HEADROOM: usize = 64;
 /// (RFC 8489 section 6.1 bounds it by the minimum IPv6 MTU).
 pub const MIN_BUFFER: usize = HEADROOM + 1280;
 
+/// Bytes that a UDP datagram holds at most, on IPv4: IPv6 has room for 20 more, which no path can be counted on to carry.
+pub const MAX_DATAGRAM: usize = 65_507;
+
 /// A part of a packet's buffer, in bytes from the start of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

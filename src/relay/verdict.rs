@@ -62,7 +62,7 @@ pub enum DropReason {
     BadIndication,
     /// The allocation's or the identity's rate is used up.
     OverRate,
-    /// The datagram cannot carry the header that would have to be added.
+    /// More than a datagram holds: from a stream, or with the header that would have to be added.
     TooLarge,
     /// An ICMP error that is not passed on: its type, or too many (RFC 8656 section 11.5).
     IcmpIgnored,

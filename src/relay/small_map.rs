@@ -3,8 +3,10 @@
 //! Look-up is a binary search, O(log n); insertion and removal move the tail, O(n), with n bounded by
 //! `limits.permissions` and `limits.channels`. An idle entry costs its own size and nothing more.
 
-/// A sorted vector of pairs, by key.
-#[derive(Clone, Debug)]
+use std::fmt;
+
+/// A sorted vector of pairs, by key. `Debug` shows how many: the keys are addresses of peers.
+#[derive(Clone)]
 pub(super) struct SmallMap<K, V> {
     /// Sorted by key; keys are distinct.
     entries: Vec<(K, V)>,
@@ -55,6 +57,12 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
 
     fn position(&self, key: &K) -> Result<usize, usize> {
         self.entries.binary_search_by(|(k, _)| k.cmp(key))
+    }
+}
+
+impl<K, V> fmt::Debug for SmallMap<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SmallMap({} entries)", self.entries.len())
     }
 }
 

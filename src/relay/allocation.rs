@@ -10,7 +10,7 @@ use super::policy::PeerClass;
 use super::rate::RateLimiter;
 use super::response::Granted;
 use super::small_map::SmallMap;
-use super::{CallTag, FiveTuple, UserTag};
+use super::{CallTag, FiveTuple, Tenant, UserTag};
 use crate::auth::{BoundCredential, PeerScope};
 use crate::masked::Masked;
 use crate::time::{Tick, UnixTime};
@@ -85,6 +85,8 @@ pub(super) struct Permission {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Channel {
     pub(super) peer: Masked<SocketAddr>,
+    /// Whose the peer's address was when the channel was first bound, where it is a relayed one.
+    pub(super) tenant: Option<Tenant>,
     pub(super) expires: Tick,
 }
 

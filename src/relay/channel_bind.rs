@@ -27,8 +27,8 @@ impl Relay {
         }
         let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         allocation.prune(now);
-        let bound = allocation.channel(number, now).map(|channel| channel.peer);
-        if bound.is_some_and(|bound| bound != peer)
+        let bound = allocation.channel(number, now);
+        if bound.is_some_and(|channel| channel.peer != peer)
             || bound.is_none() && allocation.numbers.contains(&address)
         {
             return Err(Refusal::BadRequest);
@@ -37,7 +37,11 @@ impl Relay {
             return Err(Refusal::PeerAddressFamilyMismatch);
         }
         let owner = &allocation.owner;
-        let class = shared.judge(owner, address).ok_or_else(|| {
+        // A channel does not pass to the next allocation on its peer's port.
+        let tenant = shared.directory.tenant(address);
+        let same_tenant = bound.is_none_or(|channel| channel.tenant == tenant);
+        let class = shared.judge(owner, address).filter(|_| same_tenant);
+        let class = class.ok_or_else(|| {
             host.report(Event::PeerRefused {
                 user: owner.user,
                 peer: Masked::new(address.ip()),
@@ -62,6 +66,7 @@ impl Relay {
             number,
             Channel {
                 peer,
+                tenant,
                 expires: now.after(lifetimes.channel),
             },
         );

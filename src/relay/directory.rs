@@ -21,12 +21,35 @@ pub struct RelayDirectory {
 struct Table {
     ip: IpAddr,
     first: u16,
-    /// By port less `first`: [`NOBODY`], or the bits of the owner's tag.
+    /// By port less `first`: a [`Tenant`] each, or nobody.
     slots: Box<[AtomicU64]>,
 }
 
-/// The content of a slot whose port no allocation owns. No tag has these bits.
-const NOBODY: u64 = 0;
+/// The allocation behind a relayed address: equal to another as long as it is the same one.
+///
+/// One word: the bits of the call's tag, and above them how many allocations had the port before, modulo 2^16. A port
+/// rests after each, so that the count takes weeks to come round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenant(u64);
+
+impl Tenant {
+    const CALL: u64 = (1 << CallTag::BITS) - 1;
+
+    /// The tenant that a slot's word stands for: nobody where it has no tag.
+    fn of(word: u64) -> Option<Self> {
+        (word & Self::CALL != 0).then_some(Self(word))
+    }
+
+    /// The word of the tenant after the one of `word`.
+    const fn next(word: u64, call: CallTag) -> u64 {
+        Self::vacated(word).wrapping_add(1 << CallTag::BITS) | call.to_bits()
+    }
+
+    /// The word of `word`'s slot when its tenant is gone.
+    const fn vacated(word: u64) -> u64 {
+        word & !Self::CALL
+    }
+}
 
 impl RelayDirectory {
     /// An empty directory of the addresses that `relays` advertise, each with all of `ports`.
@@ -35,7 +58,7 @@ impl RelayDirectory {
         let table = |relay: &RelayAddress| Table {
             ip: relay.advertise,
             first: *ports.start(),
-            slots: ports.clone().map(|_| AtomicU64::new(NOBODY)).collect(),
+            slots: ports.clone().map(|_| AtomicU64::new(0)).collect(),
         };
         Self {
             tables: relays.iter().map(table).collect(),
@@ -45,19 +68,26 @@ impl RelayDirectory {
     /// Makes `relayed` known as live and `owner`'s. To be called once its socket is open, before the client hears of
     /// it. Has no effect where `relayed` is no address of this directory.
     pub fn publish(&self, relayed: SocketAddr, owner: CallTag) {
-        self.store(relayed, owner.to_bits());
+        self.store(relayed, |word| Tenant::next(word, owner));
     }
 
     /// Makes `relayed` unknown. To be called before its socket is closed, so that nobody is sent to the port's next
     /// owner.
     pub fn withdraw(&self, relayed: SocketAddr) {
-        self.store(relayed, NOBODY);
+        self.store(relayed, Tenant::vacated);
     }
 
-    /// The call of the allocation that owns `relayed`, where one does. An IPv6 scope or flow label plays no role.
+    /// The allocation that has `relayed`, where one does. An IPv6 scope or flow label plays no role.
+    #[must_use]
+    pub fn tenant(&self, relayed: SocketAddr) -> Option<Tenant> {
+        Tenant::of(self.slot(relayed)?.load(Ordering::Acquire))
+    }
+
+    /// The call of the allocation that has `relayed`, where one does.
     #[must_use]
     pub fn owner(&self, relayed: SocketAddr) -> Option<CallTag> {
-        CallTag::from_bits(self.slot(relayed)?.load(Ordering::Acquire))
+        let Tenant(word) = self.tenant(relayed)?;
+        CallTag::from_bits(word & Tenant::CALL)
     }
 
     /// Whether an allocation of the call `mine` and the effective scope `scope` may exchange data with the relayed
@@ -73,14 +103,15 @@ impl RelayDirectory {
         }
     }
 
-    fn store(&self, relayed: SocketAddr, bits: u64) {
+    /// A port has one owner at a time, the only one that writes its slot.
+    fn store(&self, relayed: SocketAddr, change: impl FnOnce(u64) -> u64) {
         let slot = self.slot(relayed);
         debug_assert!(
             slot.is_some(),
             "only relayed addresses of this host are published"
         );
         if let Some(slot) = slot {
-            slot.store(bits, Ordering::Release);
+            slot.store(change(slot.load(Ordering::Relaxed)), Ordering::Release);
         }
     }
 
@@ -111,6 +142,23 @@ mod tests {
         assert_eq!(directory.owner(at(V6, 50000)), None);
         directory.withdraw(at(V4, 50000));
         assert_eq!(directory.owner(at(V4, 50000)), None);
+    }
+
+    #[test]
+    fn every_tenant_of_a_port_is_another_one() {
+        let directory = directory(49152..=65535);
+        let mut before = None;
+
+        for _ in 0..100_000 {
+            directory.publish(at(V4, 50000), call(b"a"));
+            let tenant = directory.tenant(at(V4, 50000));
+            assert_ne!(tenant, before);
+            assert_eq!(directory.owner(at(V4, 50000)), Some(call(b"a")));
+            directory.withdraw(at(V4, 50000));
+            directory.withdraw(at(V4, 50000));
+            assert_eq!(directory.tenant(at(V4, 50000)), None);
+            before = tenant;
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use super::allocation::Allocation;
-use super::policy::PeerClass;
 use super::request::is_understood;
 use super::shared::Shared;
 use super::{DropReason, FiveTuple, MAX_DATAGRAM, Packet, Relay, Span, Verdict};
@@ -30,10 +29,11 @@ impl Relay {
             .channel(frame.channel, now)
             .ok_or(DropReason::NoChannel)?;
         let peer = channel.peer.reveal();
-        let permission = allocation
-            .permission(peer.ip(), now)
-            .ok_or(DropReason::NoPermission)?;
-        if permission.class == PeerClass::Relayed && !self.shared.is_live(&allocation.owner, peer) {
+        if allocation.permission(peer.ip(), now).is_none() {
+            return Err(DropReason::NoPermission);
+        }
+        // The allocation behind a relayed address was judged when the channel was bound to it.
+        if channel.tenant.is_some() && channel.tenant != self.shared.directory.tenant(peer) {
             return Err(DropReason::PeerDenied);
         }
         let verdict = to_peer(allocation, peer, span, now, &self.shared)?;

@@ -48,7 +48,7 @@ mod tests;
 pub use self::core::Relay;
 pub use budget::PrefixBudget;
 pub use counters::{Answered, Counter, Counters, Traffic};
-pub use directory::RelayDirectory;
+pub use directory::{RelayDirectory, Tenant};
 pub use five_tuple::{FiveTuple, Link, Transport};
 pub use host::{EndReason, Event, Host, IcmpError, OpenError, RelayToken, SocketId};
 pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};

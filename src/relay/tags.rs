@@ -11,7 +11,7 @@ use ring::hmac;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserTag(pub u64);
 
-/// The `call` claim as a keyed hash, or [`CallTag::NONE`].
+/// The `call` claim as a keyed hash of [`CallTag::BITS`] bits, or [`CallTag::NONE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallTag(NonZeroU64);
 
@@ -19,6 +19,9 @@ impl CallTag {
     /// The tag of an allocation whose credential names no call. It equals itself, but two parties without a call are
     /// not in the same one: compare with [`Self::same_call`].
     pub const NONE: Self = Self(NonZeroU64::MIN);
+
+    /// How many bits a tag has, the lowest of its word: the directory keeps something else in the others.
+    pub(super) const BITS: u32 = 48;
 
     /// Whether both are in one and the same call.
     #[must_use]
@@ -64,8 +67,8 @@ impl Tagger {
             return CallTag::NONE;
         }
         // Zero means "nobody" and one means "no call".
-        let digest = self.digest(b"call", call).max(2);
-        CallTag::from_bits(digest).unwrap_or(CallTag::NONE)
+        let digest = self.digest(b"call", call) >> (u64::BITS - CallTag::BITS);
+        CallTag::from_bits(digest.max(2)).unwrap_or(CallTag::NONE)
     }
 
     /// The first 64 bits of HMAC-SHA-256 over `kind` (four bytes, so that the split is unambiguous) and `name`.
@@ -127,7 +130,8 @@ mod tests {
         let tagger = Tagger::new(&[7; 32]);
 
         for call in 0..1_000_u32 {
-            assert!(tagger.call(&call.to_be_bytes()).to_bits() >= 2);
+            let bits = tagger.call(&call.to_be_bytes()).to_bits();
+            assert!((2..1 << CallTag::BITS).contains(&bits));
         }
         assert_eq!(CallTag::from_bits(0), None);
         assert_eq!(CallTag::from_bits(1), Some(CallTag::NONE));

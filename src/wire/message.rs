@@ -230,3 +230,6 @@ pub enum Fingerprint {
     /// It is wrong, malformed, or something follows it.
     Invalid,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@ use super::vectors::{
 };
 use super::*;
 
+mod hostile;
+mod properties;
+
 fn short_term() -> HmacKey {
     HmacKey::sha1(SHORT_TERM_KEY)
 }

@@ -163,3 +163,6 @@ impl Value<'_> {
         self.id
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,3 +314,33 @@ const _: () = {
     assert!(SLOT >= ROOM + 1344 + HEADROOM && (SLOT / 64) % 2 == 1);
     assert!(SLOT >= HEADROOM + ROOM + TAILROOM);
 };
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_datagram_that_was_cut_short_is_no_message() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let target = socket.local_addr().unwrap();
+        for payload in [b"123456", b"1234  "] {
+            socket.send_to(payload.trim_ascii_end(), target).unwrap();
+        }
+        let mut landings = [Landing::EMPTY, Landing::EMPTY];
+        let mut buffer = [0; 8];
+        let mut received = 0;
+        while received < 2 {
+            assert!(sys::wait_readable(socket.as_fd(), Duration::from_secs(10)).unwrap());
+            let rooms = buffer.chunks_exact_mut(4).skip(received);
+            received += sys::recv_many(socket.as_fd(), rooms, &mut landings[received..]).unwrap();
+        }
+
+        let messages = landings.map(|landing| Message::read(&landing, target.ip()));
+
+        assert!(messages[0].is_none());
+        assert!(messages[1].is_some_and(|message| message.len == 4 && message.from == target));
+    }
+}

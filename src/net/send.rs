@@ -407,3 +407,6 @@ const GSO_BYTES_MAX: usize = 65_000;
 
 /// A header, a payload and a padding for each segment.
 const PARTS_PER_MESSAGE: usize = 3 * SEGMENTS_MAX;
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,6 @@ const RECV_ERRORS: PerFamily = PerFamily {
     v4: libc::IP_RECVERR,
     v6: libc::IPV6_RECVERR,
 };
+
+#[cfg(test)]
+mod tests;

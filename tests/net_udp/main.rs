@@ -3,6 +3,7 @@
 mod batches;
 mod errors;
 mod listeners;
+mod offload;
 mod polling;
 mod relays;
 mod support;

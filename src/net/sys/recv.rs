@@ -38,6 +38,12 @@ impl Landing {
         self.control.arrival()
     }
 
+    /// Everything that travelled beside the message.
+    #[cfg(test)]
+    pub(in crate::net) fn messages(&self) -> impl Iterator<Item = ((i32, i32), &[u8])> {
+        self.control.messages()
+    }
+
     /// The bytes of the message.
     pub(in crate::net) const fn len(&self) -> usize {
         self.len

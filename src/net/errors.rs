@@ -12,11 +12,11 @@ use super::sys::{self, RawError};
 pub enum QueuedError {
     /// A router or the peer's host answered with an ICMP error.
     Icmp(IcmpError),
-    /// This host refused to send: the datagram was not to be fragmented and does not fit.
+    /// This host refused to send: the datagram was not to be fragmented and does not fit the outgoing link.
     TooBig {
-        /// Where it was going.
+        /// Where it was going. The kernel does not tell the port, which is zero.
         peer: Peer,
-        /// The largest IP packet that would fit, in bytes.
+        /// The largest IP packet that fits, in bytes.
         mtu: u32,
     },
 }

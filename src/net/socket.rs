@@ -1,7 +1,7 @@
 //! UDP sockets as the daemon needs them: the options are set once, and nothing of a received packet is taken over
 //! into a sent one.
 //!
-//! The relay uses the "alternate behaviour" of RFC 8656 sections 14 and 15 for every header field: a fixed TTL, DSCP 0,
+//! The relay uses the "alternate behaviour" of RFC 8656 sections 13 to 15 for every header field: a fixed TTL, DSCP 0,
 //! Not-ECT, no flow label. What a client sets would tell its peer about the client.
 
 use std::io;
@@ -111,14 +111,17 @@ impl UdpSocket {
         self.gso.store(false, Ordering::Relaxed);
     }
 
-    /// Sets whether what is sent from here on may be fragmented. IPv6 routers never fragment and RFC 8656 section 14.8
-    /// asks for nothing there, so that it does nothing for IPv6.
+    /// Sets whether what is sent from here on must not be fragmented. IPv6 routers never fragment and RFC 8656 section
+    /// 13 has the request ignored there, so that it does nothing for IPv6.
+    ///
+    /// `PROBE` sets DF and compares with the MTU of the outgoing link only, as RFC 8656 section 14 has it: what routers
+    /// said earlier, forged or not, decides nothing here, and what they say next is told.
     pub(super) fn set_dont_fragment(&self, on: bool) -> io::Result<()> {
         if self.local.is_ipv6() {
             return Ok(());
         }
         let mode = if on {
-            libc::IP_PMTUDISC_DO
+            libc::IP_PMTUDISC_PROBE
         } else {
             fragment(self.local)
         };

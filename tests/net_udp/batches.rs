@@ -1,6 +1,6 @@
 //! Batches: sizes, order, grouping, failures of one datagram among others.
 
-use veilturn::net::{Batch, Envelope, HEADROOM, Received, UdpSocket};
+use veilturn::net::{Batch, Envelope, HEADROOM, Received};
 
 use crate::support::*;
 
@@ -205,23 +205,6 @@ fn a_socket_that_is_gone_costs_its_own_datagrams_only() {
     let report = batch.flush(|key: usize| (key == 0).then_some(&sender));
 
     assert_eq!((report.sent, report.no_socket), (1, 2));
-}
-
-#[test]
-fn a_full_send_buffer_drops_the_rest_and_counts_it() {
-    let receiver = relay("127.0.0.1:0");
-    let mut options = PLAIN;
-    options.send_buffer = 4096;
-    let sender = UdpSocket::relay(addr("127.0.0.1:0"), &options).unwrap();
-    // What waits at the receiver is charged to the sender's buffer while it is one packet with it.
-    let mut batch = Batch::new(1);
-    for _ in 0..64 {
-        batch.send_copy(to(receiver.local_addr()), &pattern(4000));
-    }
-
-    let report = batch.flush(|()| Some(&sender));
-
-    assert_eq!(report.sent + report.would_block, 64);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod batches;
 mod errors;
 mod listeners;
 mod offload;
+mod paths;
 mod polling;
 mod relays;
 mod support;

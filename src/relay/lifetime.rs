@@ -19,8 +19,6 @@ pub(super) fn session_end(now: Now, credential: Option<UnixTime>, options: &Opti
 }
 
 /// The lifetime granted for the one asked for: within the configured bounds, and not past the session's end.
-///
-/// Whole seconds and at least one, so that the client is told exactly what the timer will do.
 pub(super) fn granted_lifetime(
     now: Tick,
     asked: Option<u32>,
@@ -30,12 +28,13 @@ pub(super) fn granted_lifetime(
     let asked = asked.map_or(Duration::ZERO, |seconds| {
         Duration::from_secs(u64::from(seconds))
     });
-    let bounded = asked.clamp(lifetimes.allocation_default, lifetimes.allocation_max);
-    let whole = bounded.min(ends.since(now)).as_secs();
-    Duration::from_secs(whole.max(1))
+    asked
+        .clamp(lifetimes.allocation_default, lifetimes.allocation_max)
+        .min(ends.since(now))
 }
 
-/// A lifetime as the LIFETIME attribute carries it.
+/// A lifetime as the LIFETIME attribute carries it: the whole seconds of it, and one for less, since zero would say that
+/// the allocation is gone.
 pub(super) fn seconds(lifetime: Duration) -> u32 {
-    u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)
+    u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX).max(1)
 }

@@ -145,6 +145,10 @@ impl Relay {
         if method == Method::BINDING {
             return self.on_binding(now.tick, from, message, asked);
         }
+        // Packets may come before the timer of the same moment is served.
+        if let Some(id) = self.table.id_of(from) {
+            self.expire(now, id, host);
+        }
         let shared = Arc::clone(&self.shared);
         let bound = self
             .table

@@ -145,10 +145,8 @@ impl Relay {
         if method == Method::BINDING {
             return self.on_binding(now.tick, from, message, asked);
         }
-        // Packets may come before the timer of the same moment is served.
-        if let Some(id) = self.table.id_of(from) {
-            self.expire(now, id, host);
-        }
+        // The shell may not have come round to the timers: a request must not find what is over.
+        self.handle_timeout(now, host);
         let shared = Arc::clone(&self.shared);
         let bound = self
             .table

@@ -25,7 +25,13 @@ impl Relay {
                 .filter(|found| found.scheduled == Some(deadline))
             {
                 allocation.scheduled = None;
-                self.expire(now, id, host);
+                release_expired(allocation, now.tick, &self.shared, host);
+                if allocation.relayed.is_empty() {
+                    let reason = why_expired(allocation, now, &self.shared);
+                    self.end(now, id, reason, host);
+                } else {
+                    self.schedule(id);
+                }
             }
         }
     }
@@ -41,20 +47,6 @@ impl Relay {
     pub fn shut_down(&mut self, now: Now, host: &mut impl Host) {
         for id in self.table.ids() {
             self.end(now, id, EndReason::Shutdown, host);
-        }
-    }
-
-    /// Ends what of an allocation has expired by `now`, whether or not its timer was served yet.
-    pub(super) fn expire(&mut self, now: Now, id: AllocationId, host: &mut impl Host) {
-        let Some(allocation) = self.table.get_mut(id) else {
-            return;
-        };
-        release_expired(allocation, now.tick, &self.shared, host);
-        if allocation.relayed.is_empty() {
-            let reason = why_expired(allocation, now, &self.shared);
-            self.end(now, id, reason, host);
-        } else {
-            self.schedule(id);
         }
     }
 

@@ -7,6 +7,7 @@
 //! - [`wire`]: the STUN and ChannelData codec. Pure.
 //! - [`auth`]: nonces, long-term keys, time-limited credentials and their claims. Pure.
 //! - [`relay`]: the TURN state machine (RFC 8656), without sockets or clocks. Pure.
+//! - [`client`]: a TURN client, for the demo, load tests and the daemon's own tests. Pure.
 //! - [`net`]: sockets and batches; the only `unsafe`. Knows no STUN.
 //! - [`config`]: the configuration file and its validated form.
 //! - [`ops`]: metrics, health, log redaction.
@@ -15,6 +16,7 @@
 
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod masked;
 pub mod net;

@@ -139,11 +139,10 @@ fn a_server_that_never_likes_the_nonce_is_given_up() {
     let ended = loop {
         let nonce = format!("nonce {stale}");
         let response = error(&request, 438, &[&REALM, &Nonce(&nonce)], None);
-        match client.handle_datagram(NOW, &response) {
-            Received::Pending => request = sent(&mut client),
-            Received::Completed(completed) => break completed.result,
-            other => panic!("{other:?}"),
+        if let Received::Completed(completed) = client.handle_datagram(NOW, &response) {
+            break completed.result;
         }
+        request = sent(&mut client);
         stale += 1;
         assert!(stale < 10, "it goes on forever");
     };
@@ -158,14 +157,11 @@ fn a_server_that_names_another_realm_each_time_is_given_up() {
     let ended = (0..10).find_map(|turn| {
         let realm = format!("realm {turn}");
         let response = error(&request, 401, &[&Realm(&realm), &NONCE], None);
-        match client.handle_datagram(NOW, &response) {
-            Received::Pending => {
-                request = sent(&mut client);
-                None
-            }
-            Received::Completed(completed) => Some(completed.result),
-            other => panic!("{other:?}"),
+        if let Received::Completed(completed) = client.handle_datagram(NOW, &response) {
+            return Some(completed.result);
         }
+        request = sent(&mut client);
+        None
     });
 
     assert_eq!(ended, Some(Err(RequestError::TooManyChallenges)));
@@ -454,10 +450,10 @@ fn failure(client: &mut Client, response: &[u8]) -> RequestError {
 /// How the request ends that the response answers.
 #[track_caller]
 fn end(client: &mut Client, response: &[u8]) -> Result<Success, RequestError> {
-    match client.handle_datagram(NOW, response) {
-        Received::Completed(completed) => completed.result,
-        other => panic!("{other:?}"),
-    }
+    let Received::Completed(completed) = client.handle_datagram(NOW, response) else {
+        panic!("the request goes on")
+    };
+    completed.result
 }
 
 /// Lets time pass until a request is given up.

@@ -2,6 +2,7 @@
 //! configuration.
 
 pub mod check;
+pub mod demo;
 pub mod mint;
 mod serve;
 

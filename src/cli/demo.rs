@@ -1,0 +1,241 @@
+//! `veilturn demo`: a masked call through a relay in this process, and what each party saw of the other.
+//!
+//! [`hold`] runs the call against any relay and gives [`Findings`]; `show` prints them. One party is `party`, what they
+//! say to each other `talk`, and what they must not see `watch`.
+
+mod party;
+mod show;
+mod talk;
+mod watch;
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use thiserror::Error;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use self::party::Party;
+pub use self::show::Style;
+use self::talk::Talk;
+use crate::auth::{
+    ClaimError, Claims, Credential, CredentialError, PeerScope, Secret, SecretError, mint,
+};
+use crate::client::{RequestError, StartError, Success};
+use crate::time::UnixTime;
+
+/// The arguments of `demo`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DemoArgs {
+    /// How many packets alice sends; bob answers each.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub packets: u32,
+    /// How many packets alice sends per second.
+    #[arg(long, default_value_t = 500, value_name = "PPS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Bytes of application data in a packet.
+    #[arg(long, default_value_t = 160, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(16..=1200))]
+    pub size: u16,
+}
+
+/// What the demo came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// Nothing was lost, and nobody saw what they must not see.
+    Masked,
+    /// Something was lost or seen.
+    Broken,
+}
+
+/// Why there was no call.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// A party has no socket.
+    #[error("cannot open a socket on {ip}")]
+    Socket {
+        /// The loopback address that it should be on.
+        ip: IpAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A datagram could not be sent or received.
+    #[error("cannot reach the relay")]
+    Relay(#[source] io::Error),
+    /// A party could not ask for something.
+    #[error("{who} cannot ask the relay")]
+    Ask {
+        /// The party.
+        who: &'static str,
+        /// Why.
+        source: StartError,
+    },
+    /// The relay did not give a party what it needs for the call.
+    #[error("{who} got nothing from the relay")]
+    Refused {
+        /// The party.
+        who: &'static str,
+        /// Why.
+        source: RequestError,
+    },
+    /// The secret is no secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The claims cannot be written.
+    #[error(transparent)]
+    Claims(#[from] ClaimError),
+    /// No credential can be minted.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The operating system has no randomness to give.
+    #[error("the operating system gives no random numbers")]
+    Randomness,
+    /// The findings cannot be printed.
+    #[error("cannot print")]
+    Print(#[source] io::Error),
+}
+
+/// The credentials of a demonstration.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// Calls.
+    pub alice: Credential,
+    /// Is called.
+    pub bob: Credential,
+    /// Has a credential for another call, and tries to get into this one.
+    pub mallory: Credential,
+}
+
+/// What came of a demonstration.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    relay: SocketAddr,
+    alice: PartyFindings,
+    bob: PartyFindings,
+    /// Sorted.
+    round_trips: Vec<Duration>,
+    /// What the relay said to mallory's channel to bob.
+    intrusion: Result<Success, RequestError>,
+    /// Data that mallory heard.
+    overheard: u32,
+}
+
+/// What came to one party.
+#[derive(Clone, Copy, Debug)]
+struct PartyFindings {
+    address: SocketAddr,
+    relayed: SocketAddr,
+    sent: u32,
+    /// Packets of the other party, each counted once.
+    heard: u32,
+    /// Data that the other party did not send.
+    foreign: u32,
+    /// Bytes received in all.
+    bytes: u64,
+    /// Datagrams that held the other party's address.
+    leaks: u32,
+}
+
+impl Cast {
+    /// Mints credentials that are valid for five minutes from `now`: two for one call, one for another.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError::Secret`], [`DemoError::Claims`] or [`DemoError::Credential`].
+    pub fn mint(secret: &Zeroizing<String>, now: UnixTime) -> Result<Self, DemoError> {
+        let secret = Secret::new("demo", Zeroizing::new(secret.as_bytes().to_vec()))?;
+        let expires = UnixTime::from_secs(now.as_secs() + 300);
+        let credential = |call, party| -> Result<Credential, DemoError> {
+            let claims = Claims {
+                call: Some(call),
+                party: Some(party),
+                peers: Some(PeerScope::Call),
+                ..Claims::default()
+            };
+            Ok(mint(&secret, expires, Some(&claims.to_id()?))?)
+        };
+        Ok(Self {
+            alice: credential("demo", "alice")?,
+            bob: credential("demo", "bob")?,
+            mallory: credential("another", "mallory")?,
+        })
+    }
+}
+
+/// Holds a call through `relay`, each party on a loopback address of its own.
+///
+/// # Errors
+///
+/// [`DemoError`], where there was no call to tell of.
+pub async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findings, DemoError> {
+    let start = Instant::now();
+    let party = |name, host, credential| {
+        let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, host));
+        Party::join(name, ip, relay, credential, start)
+    };
+    let mut alice = party("alice", 2, cast.alice).await?;
+    let mut bob = party("bob", 3, cast.bob).await?;
+    let mut mallory = party("mallory", 4, cast.mallory).await?;
+    alice.watch_for(bob.address());
+    bob.watch_for(alice.address());
+    let at_alice = alice.allocate().await?;
+    let at_bob = bob.allocate().await?;
+    mallory.allocate().await?;
+    alice.call(at_bob).await?;
+    bob.call(at_alice).await?;
+
+    let intrusion = mallory.intrude(at_bob).await?;
+    let talk = Talk::new(args);
+    let mut round_trips = talk.hold(&mut alice, &mut bob).await?;
+    let overheard = mallory.overheard().await?;
+    for party in [&mut alice, &mut bob, &mut mallory] {
+        party.leave().await?;
+    }
+    round_trips.sort_unstable();
+    Ok(Findings {
+        relay,
+        alice: alice.findings(at_alice),
+        bob: bob.findings(at_bob),
+        round_trips,
+        intrusion,
+        overheard,
+    })
+}
+
+impl Findings {
+    /// Prints them.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` does not take them.
+    pub fn print(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
+        show::print(self, out, style)
+    }
+
+    /// What they come to.
+    pub fn outcome(&self) -> Outcome {
+        let unharmed = |party: &PartyFindings| party.leaks == 0 && party.foreign == 0;
+        if self.lost() == 0 && self.is_kept_out() && unharmed(&self.alice) && unharmed(&self.bob) {
+            Outcome::Masked
+        } else {
+            Outcome::Broken
+        }
+    }
+
+    /// Whether mallory was refused and heard nothing.
+    fn is_kept_out(&self) -> bool {
+        self.intrusion == Err(RequestError::Refused(403)) && self.overheard == 0
+    }
+
+    /// Packets of both parties that did not arrive.
+    const fn lost(&self) -> u32 {
+        let (alice, bob) = (&self.alice, &self.bob);
+        alice.sent.saturating_sub(bob.heard) + bob.sent.saturating_sub(alice.heard)
+    }
+
+    const fn sent(&self) -> u32 {
+        self.alice.sent + self.bob.sent
+    }
+}

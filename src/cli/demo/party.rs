@@ -1,0 +1,273 @@
+//! One party: a TURN client and its socket.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until};
+
+use super::watch::Watch;
+use super::{DemoError, PartyFindings};
+use crate::auth::Credential;
+use crate::client::{
+    AllocateOptions, Client, ClientOptions, Completed, Received, RequestError, RequestId,
+    StartError, Success, wrap,
+};
+use crate::time::Tick;
+use crate::wire::{ChannelData, ChannelNumber, Family};
+
+/// Bytes of the largest datagram.
+const MAX_DATAGRAM: usize = 2048;
+
+/// What mallory tries to get to bob.
+const INTRUSION: &[u8] = b"mallory was here";
+
+/// A party of the demonstration.
+pub(super) struct Party {
+    name: &'static str,
+    client: Client,
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// The origin of its ticks.
+    start: Instant,
+    watch: Watch,
+    /// The other party, as the relay shows it, and the channel to it.
+    line: Option<(SocketAddr, ChannelNumber)>,
+    buf: Box<[u8; MAX_DATAGRAM]>,
+    /// Packets sent, and heard of those that the other party sent.
+    pub(super) sent: u32,
+    pub(super) heard: u32,
+    /// Data that nobody should have sent.
+    pub(super) foreign: u32,
+}
+
+impl Party {
+    /// Opens a socket on `ip` towards the relay.
+    pub(super) async fn join(
+        name: &'static str,
+        ip: IpAddr,
+        relay: SocketAddr,
+        credential: Credential,
+        start: Instant,
+    ) -> Result<Self, DemoError> {
+        let opened = async {
+            let socket = UdpSocket::bind((ip, 0)).await?;
+            socket.connect(relay).await?;
+            Ok((socket.local_addr()?, socket))
+        };
+        let (address, socket) = opened
+            .await
+            .map_err(|source| DemoError::Socket { ip, source })?;
+        Ok(Self {
+            name,
+            client: Client::new(credential, ClientOptions::default(), seed()?),
+            socket,
+            address,
+            start,
+            watch: Watch::default(),
+            line: None,
+            buf: Box::new([0; MAX_DATAGRAM]),
+            sent: 0,
+            heard: 0,
+            foreign: 0,
+        })
+    }
+
+    /// Where it is, which nobody but the relay may see.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Looks for an address in everything that is received from here on.
+    pub(super) fn watch_for(&mut self, address: SocketAddr) {
+        self.watch = Watch::for_address(address);
+    }
+
+    /// Gets a relayed address.
+    pub(super) async fn allocate(&mut self) -> Result<SocketAddr, DemoError> {
+        let request = self.client.allocate(self.now(), AllocateOptions::default());
+        self.granted(request).await?;
+        self.client
+            .allocation()
+            .and_then(|allocation| allocation.relayed(Family::V4))
+            .ok_or_else(|| self.refused(RequestError::Malformed))
+    }
+
+    /// Gets a channel to the other party.
+    pub(super) async fn call(&mut self, peer: SocketAddr) -> Result<(), DemoError> {
+        let request = self.client.bind(self.now(), peer);
+        let (request, channel) = request.map_err(|source| self.unable(source))?;
+        self.granted(Ok(request)).await?;
+        self.line = Some((peer, channel));
+        Ok(())
+    }
+
+    /// Tries to get a channel to somebody in another call, and sends data there whatever the answer.
+    pub(super) async fn intrude(
+        &mut self,
+        peer: SocketAddr,
+    ) -> Result<Result<Success, RequestError>, DemoError> {
+        let request = self.client.bind(self.now(), peer);
+        let (request, channel) = request.map_err(|source| self.unable(source))?;
+        let answer = self.settle(request).await?;
+        let request = self.client.permit(self.now(), &[peer]);
+        let request = request.map_err(|source| self.unable(source))?;
+        // Other parties have relayed addresses on the same IP address, so the permission may be granted.
+        let _ = self.settle(request).await?;
+        let mut indication = [0; 128];
+        if let Ok(len) = self
+            .client
+            .send_indication(&mut indication, peer, INTRUSION)
+        {
+            self.transmit(&indication[..len]).await?;
+        }
+        self.line = Some((peer, channel));
+        self.send(INTRUSION).await?;
+        Ok(answer)
+    }
+
+    /// How much data came that was not asked for.
+    pub(super) async fn overheard(&mut self) -> Result<u32, DemoError> {
+        // One more answer from the relay: whatever was on its way has come before it.
+        let request = self.client.binding(self.now());
+        let request = request.map_err(|source| self.unable(source))?;
+        let _ = self.settle(request).await?;
+        Ok(self.foreign)
+    }
+
+    /// Gives the allocation back.
+    pub(super) async fn leave(&mut self) -> Result<(), DemoError> {
+        let request = self.client.refresh(self.now(), std::time::Duration::ZERO);
+        self.granted(request).await
+    }
+
+    /// Sends data to the other party.
+    pub(super) async fn send(&mut self, payload: &[u8]) -> Result<(), DemoError> {
+        let mut message = [0; MAX_DATAGRAM];
+        let range = ChannelData::HEADER_LEN..ChannelData::HEADER_LEN + payload.len();
+        let Some(room) = message.get_mut(range.clone()) else {
+            return Ok(());
+        };
+        room.copy_from_slice(payload);
+        let wrapped = self
+            .line
+            .and_then(|(_, channel)| wrap(channel, &mut message, range));
+        match wrapped {
+            Some(range) => self.transmit(&message[range]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for data from the other party, writes it to the start of `payload`, and says how long it is.
+    pub(super) async fn hear(&mut self, payload: &mut [u8]) -> Result<usize, DemoError> {
+        loop {
+            let len = self.receive().await?;
+            let datagram = &self.buf[..len];
+            let now = tick(self.start);
+            if let Received::Data(data) = self.client.handle_datagram(now, datagram) {
+                if self.line.is_none_or(|(peer, _)| peer != data.peer.reveal()) {
+                    self.foreign += 1;
+                    continue;
+                }
+                let len = data.payload.len().min(payload.len());
+                payload[..len].copy_from_slice(&data.payload[..len]);
+                return Ok(len);
+            }
+        }
+    }
+
+    pub(super) const fn findings(&self, relayed: SocketAddr) -> PartyFindings {
+        PartyFindings {
+            address: self.address,
+            relayed,
+            sent: self.sent,
+            heard: self.heard,
+            foreign: self.foreign,
+            bytes: self.watch.bytes,
+            leaks: self.watch.leaks,
+        }
+    }
+
+    async fn granted(&mut self, request: Result<RequestId, StartError>) -> Result<(), DemoError> {
+        let request = request.map_err(|source| self.unable(source))?;
+        let answer = self.settle(request).await?;
+        answer.map(drop).map_err(|source| self.refused(source))
+    }
+
+    /// Moves datagrams and time until a request has ended.
+    async fn settle(
+        &mut self,
+        request: RequestId,
+    ) -> Result<Result<Success, RequestError>, DemoError> {
+        loop {
+            while let Some(datagram) = self.client.poll_transmit() {
+                self.socket.send(datagram).await.map_err(DemoError::Relay)?;
+            }
+            let due = self.client.poll_timeout().unwrap_or_else(|| self.now());
+            let due = self.start + due.since(Tick::ZERO);
+            let completed = tokio::select! {
+                received = self.receive() => self.take(received?),
+                () = sleep_until(due) => self.client.handle_timeout(tick(self.start)),
+            };
+            match completed {
+                Some(completed) if completed.request == request => return Ok(completed.result),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the datagram of `len` bytes that was received last, while nobody should send data.
+    fn take(&mut self, len: usize) -> Option<Completed> {
+        let now = tick(self.start);
+        match self.client.handle_datagram(now, &self.buf[..len]) {
+            Received::Completed(completed) => Some(completed),
+            Received::Data(_) => {
+                self.foreign += 1;
+                None
+            }
+            Received::Icmp { .. } | Received::Pending | Received::Ignored => None,
+        }
+    }
+
+    async fn receive(&mut self) -> Result<usize, DemoError> {
+        let received = self.socket.recv(&mut self.buf[..]).await;
+        let len = received.map_err(DemoError::Relay)?;
+        self.watch.look(&self.buf[..len]);
+        Ok(len)
+    }
+
+    async fn transmit(&self, datagram: &[u8]) -> Result<(), DemoError> {
+        let sent = self.socket.send(datagram).await;
+        sent.map(drop).map_err(DemoError::Relay)
+    }
+
+    fn now(&self) -> Tick {
+        tick(self.start)
+    }
+
+    const fn unable(&self, source: StartError) -> DemoError {
+        DemoError::Ask {
+            who: self.name,
+            source,
+        }
+    }
+
+    const fn refused(&self, source: RequestError) -> DemoError {
+        DemoError::Refused {
+            who: self.name,
+            source,
+        }
+    }
+}
+
+fn tick(start: Instant) -> Tick {
+    Tick::ZERO.after(start.elapsed())
+}
+
+fn seed() -> Result<[u8; 32], DemoError> {
+    let mut seed = [0; 32];
+    SystemRandom::new()
+        .fill(&mut seed)
+        .map_err(|_| DemoError::Randomness)?;
+    Ok(seed)
+}

@@ -66,14 +66,7 @@ impl Relay {
         }
         allocation.scheduled = Some(deadline);
         self.timers.push(deadline, id);
-        if self.timers.len() > 2 * self.table.len() + STALE_TIMERS {
-            let table = &self.table;
-            self.timers.retain(|at, id| {
-                table
-                    .get(id)
-                    .is_some_and(|found| found.scheduled == Some(at))
-            });
-        }
+        self.forget_stale_timers();
     }
 
     /// Ends an allocation: its sockets close, its ports rest, its quota is free again.
@@ -91,6 +84,7 @@ impl Relay {
             self.shared.release(now.tick, relayed.address);
             host.close(relayed.socket);
         }
+        self.forget_stale_timers();
         self.shared.quotas.release(allocation.owner.user);
         self.counters.allocations.sub(1);
         self.counters.ended[reason as usize].add(1);
@@ -100,6 +94,19 @@ impl Relay {
             reason,
             lifetime: now.tick.since(allocation.created),
             bytes: allocation.bytes,
+        });
+    }
+
+    /// Sweeps the timers where most of them are stale, which costs as much as was put in since the last time.
+    fn forget_stale_timers(&mut self) {
+        if self.timers.len() <= 2 * self.table.len() + STALE_TIMERS {
+            return;
+        }
+        let table = &self.table;
+        self.timers.retain(|at, id| {
+            table
+                .get(id)
+                .is_some_and(|found| found.scheduled == Some(at))
         });
     }
 }

@@ -651,6 +651,7 @@ fn options() -> Options {
         ipv4: Some(relay("192.88.1.5")),
         ipv6: Some(relay("2600:1::5")),
         ports: 50_000..=50_099,
+        legacy_clients: false,
         lifetimes: Lifetimes {
             allocation_default: Duration::from_secs(600),
             allocation_max: Duration::from_secs(3600),

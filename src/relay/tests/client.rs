@@ -17,6 +17,8 @@ use crate::wire::{
 /// One client on one 5-tuple.
 pub(super) struct Client {
     pub(super) at: FiveTuple,
+    /// The worker that its packets reach.
+    pub(super) worker: usize,
     pub(super) username: String,
     pub(super) key: HmacKey,
     pub(super) nonce: String,
@@ -29,6 +31,7 @@ impl Client {
         let long_term = format!("{}:{REALM}:{}", credential.username, *credential.password);
         Self {
             at,
+            worker: 0,
             username: credential.username.clone(),
             key: HmacKey::sha1(&Md5::digest(long_term)),
             nonce: String::new(),
@@ -62,7 +65,7 @@ impl Client {
         buf
     }
 
-    /// Sends a request to the first worker; its answer.
+    /// Sends a request; its answer.
     pub(super) fn ask(
         &mut self,
         world: &mut World,
@@ -71,7 +74,7 @@ impl Client {
     ) -> Answer {
         let request = self.request(method, fill);
         Answer::of(
-            world.send(&self.at, &request).reply(),
+            world.send_to(self.worker, &self.at, &request).reply(),
             &request,
             Some(&self.key),
         )
@@ -158,12 +161,12 @@ impl Client {
     /// Sends `data` in a Send indication.
     pub(super) fn send(&self, world: &mut World, peer: SocketAddr, data: &[u8]) -> Outcome {
         let indication = send_indication(peer, data, |_| ());
-        world.send(&self.at, &indication)
+        world.send_to(self.worker, &self.at, &indication)
     }
 
     /// Sends `data` as ChannelData.
     pub(super) fn send_on(&self, world: &mut World, number: u16, data: &[u8]) -> Outcome {
-        world.send(&self.at, &channel_data(number, data))
+        world.send_to(self.worker, &self.at, &channel_data(number, data))
     }
 }
 

@@ -125,6 +125,8 @@ pub(super) struct FakeHost {
     pub(super) exhausted: bool,
     /// How the allocations that ended did, in order.
     pub(super) ended: Vec<EndReason>,
+    /// The peers that policy refused, in order.
+    pub(super) refused: Vec<IpAddr>,
 }
 
 impl Host for FakeHost {
@@ -150,8 +152,10 @@ impl Host for FakeHost {
     }
 
     fn report(&mut self, event: Event<'_>) {
-        if let Event::Ended { reason, .. } = event {
-            self.ended.push(reason);
+        match event {
+            Event::Ended { reason, .. } => self.ended.push(reason),
+            Event::PeerRefused { peer, .. } => self.refused.push(peer.reveal()),
+            Event::Allocated { .. } => (),
         }
     }
 }
@@ -223,7 +227,7 @@ impl World {
         crate::auth::mint(&self.secret, expires, Some(id)).unwrap()
     }
 
-    /// A new client at 198.18.0.0/15, on its own 5-tuple, with a credential for `id` that is valid for an hour.
+    /// A new client in 24.0.0.0/24, on its own 5-tuple, with a credential for `id` that is valid for an hour.
     pub(super) fn client(&mut self, id: &str) -> Client {
         self.clients += 1;
         let address = addr(&format!(

@@ -114,7 +114,8 @@ impl Holdings {
             .iter()
             .position(|channel| channel.peer == peer);
         let index = known.unwrap_or(self.channels.len());
-        let number = ChannelNumber::new(ChannelNumber::MIN.number() + u16::try_from(index).ok()?)?;
+        let number = ChannelNumber::new(ChannelNumber::MIN.number() + u16::try_from(index).ok()?)
+            .filter(|number| !number.is_reserved())?;
         if known.is_none() {
             self.channels.push(Channel {
                 peer,

@@ -5,16 +5,15 @@ use std::net::SocketAddr;
 use super::allocation::{Allocation, Owner, PerFamily, Relayed};
 use super::lifetime::{granted_lifetime, session_end};
 use super::rate::RateLimiter;
-use super::request::{Addresses, AllocateRequest, Parity};
+use super::request::{Addresses, AllocateRequest, Parity, Request};
 use super::response::{Granted, Refusal, Success};
+use super::shared::Shared;
 use super::small_map::SmallMap;
 use super::table::AllocationId;
-use super::{
-    ByteRate, CallTag, Event, FAMILIES, FiveTuple, Host, OpenError, Relay, SocketId, UserTag,
-};
+use super::{ByteRate, CallTag, Event, FAMILIES, Host, OpenError, Relay, SocketId, UserTag};
 use crate::auth::Authenticated;
-use crate::time::{Now, Tick};
-use crate::wire::{Family, Message};
+use crate::time::Tick;
+use crate::wire::Family;
 
 /// Ports that are tried where other programs on this machine hold the first ones drawn.
 const PORT_ATTEMPTS: usize = 16;
@@ -48,12 +47,11 @@ impl Relay {
     pub(super) fn repeat_allocate(
         &self,
         id: AllocationId,
-        message: &Message<'_>,
-        who: &Authenticated<'_>,
+        request: &Request<'_, '_>,
     ) -> Result<Success, Refusal> {
         let allocation = self.table.get(id).ok_or(Refusal::AllocationMismatch)?;
-        let same_request = allocation.request == message.transaction_id();
-        if same_request && allocation.owner.credential.username() == who.username {
+        let same_request = allocation.request == request.message.transaction_id();
+        if same_request && allocation.owner.credential.username() == request.who.username {
             Ok(Success::Allocate(allocation.granted))
         } else {
             Err(Refusal::AllocationMismatch)
@@ -63,37 +61,57 @@ impl Relay {
     /// Creates an allocation on a free 5-tuple.
     pub(super) fn on_allocate(
         &mut self,
-        now: Now,
-        from: &FiveTuple,
-        message: &Message<'_>,
-        who: &Authenticated<'_>,
+        request: &Request<'_, '_>,
         host: &mut impl Host,
     ) -> Result<Success, Refusal> {
-        let request = AllocateRequest::parse(message, self.shared.options.legacy_clients)?;
-        if let Addresses::One(family, _) = request.addresses {
+        let options = &self.shared.options;
+        let asked = AllocateRequest::parse(request.message, options.legacy_clients)?;
+        if let Addresses::One(family, _) = asked.addresses {
             self.check_family(family)?;
         }
         if self.shared.is_draining() {
             return Err(Refusal::InsufficientCapacity);
         }
-        let user = self.shared.tagger.user(who.identity.as_bytes());
-        let limit = self.shared.options.limits.allocations_per_user;
-        self.shared.quotas.acquire(
-            user,
-            who.claims
-                .alloc
-                .map_or(limit, |claimed| claimed.get().min(limit)),
-        )?;
+        let owner = self.owner(request.who);
+        let user = owner.user;
+        let limit = options.limits.allocations_per_user;
+        let limit = request
+            .who
+            .claims
+            .alloc
+            .map_or(limit, |claimed| claimed.get().min(limit));
+        self.shared.quotas.acquire(user, limit)?;
         let relays = self
-            .open(now.tick, request.addresses, user, host)
-            .inspect_err(|_| {
-                self.shared.quotas.release(user);
-            })?;
-        let allocation = self.assemble(now, from, message, who, (request.lifetime, &relays));
+            .open(request.now.tick, asked.addresses, user, host)
+            .inspect_err(|_| self.shared.quotas.release(user))?;
+        let allocation = self.assemble(request, owner, asked.lifetime, &relays);
         let granted = allocation.granted;
-        host.report(Event::Allocated { client: from, user });
+        host.report(Event::Allocated {
+            client: request.from,
+            user,
+        });
         self.settle(allocation);
         Ok(Success::Allocate(granted))
+    }
+
+    /// What an allocation keeps of the credential that makes it.
+    fn owner(&self, who: &Authenticated<'_>) -> Owner {
+        let Shared {
+            options,
+            policy,
+            tagger,
+            ..
+        } = &*self.shared;
+        Owner {
+            credential: who.bind(),
+            user: tagger.user(who.identity.as_bytes()),
+            call: who
+                .claims
+                .call
+                .map_or(CallTag::NONE, |call| tagger.call(call.as_bytes())),
+            scope: policy.narrow(who.claims.peers.unwrap_or(options.peers.scope)),
+            expires: who.expires,
+        }
     }
 
     /// Opens the relay sockets of the next allocation.
@@ -217,14 +235,18 @@ impl Relay {
 
     fn assemble(
         &self,
-        now: Now,
-        from: &FiveTuple,
-        message: &Message<'_>,
-        who: &Authenticated<'_>,
-        (asked, relays): (Option<u32>, &Relays),
+        request: &Request<'_, '_>,
+        owner: Owner,
+        asked: Option<u32>,
+        relays: &Relays,
     ) -> Allocation {
-        let shared = &self.shared;
-        let options = &shared.options;
+        let Request {
+            now,
+            from,
+            message,
+            who,
+        } = *request;
+        let options = &self.shared.options;
         let ends = session_end(now, who.expires, options);
         let lifetime = granted_lifetime(now.tick, asked, ends, &options.lifetimes);
         let expires = now.tick.after(lifetime);
@@ -239,18 +261,7 @@ impl Relay {
         );
         Allocation {
             client: *from,
-            owner: Owner {
-                credential: who.bind(),
-                user: shared.tagger.user(who.identity.as_bytes()),
-                call: who
-                    .claims
-                    .call
-                    .map_or(CallTag::NONE, |call| shared.tagger.call(call.as_bytes())),
-                scope: shared
-                    .policy
-                    .narrow(who.claims.peers.unwrap_or(options.peers.scope)),
-                expires: who.expires,
-            },
+            owner,
             request: message.transaction_id(),
             granted: Granted {
                 relayed: [

@@ -10,13 +10,13 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::budget::PrefixBudget;
 use super::counters::Counters;
-use super::request::is_understood;
+use super::request::{Request, is_understood};
 use super::response::{Asked, Refusal, Responder, Response, Success};
 use super::shared::Shared;
 use super::table::Table;
 use super::timers::Timers;
 use super::{DropReason, FiveTuple, Host, Packet, Span, Verdict};
-use crate::auth::{Authenticated, Reject};
+use crate::auth::Reject;
 use crate::masked::Masked;
 use crate::time::{Now, Tick};
 use crate::wire::{Class, Demux, Fingerprint, Message, Method};
@@ -157,7 +157,15 @@ impl Relay {
             .authenticate(now, from.client.reveal(), message, bound.as_ref())
         {
             Ok(who) => {
-                let outcome = self.dispatch(now, from, message, &who, host);
+                let outcome = self.dispatch(
+                    &Request {
+                        now,
+                        from,
+                        message,
+                        who: &who,
+                    },
+                    host,
+                );
                 // A 401 to a user whose credential ran out is a challenge like any other (RFC 8489 section 9.2.4).
                 let key = (outcome != Err(Refusal::Unauthorized)).then_some(who.response_key);
                 Ok(Response {
@@ -173,12 +181,15 @@ impl Relay {
     /// Carries out an authenticated request. The order of the checks is that of RFC 8656 sections 5 and 7.2.
     fn dispatch(
         &mut self,
-        now: Now,
-        from: &FiveTuple,
-        message: &Message<'_>,
-        who: &Authenticated<'_>,
+        request: &Request<'_, '_>,
         host: &mut impl Host,
     ) -> Result<Success, Refusal> {
+        let Request {
+            now,
+            from,
+            message,
+            who,
+        } = *request;
         let unknown = message.unknown_required(is_understood);
         if !unknown.is_empty() {
             return Err(Refusal::UnknownAttributes(unknown));
@@ -186,8 +197,8 @@ impl Relay {
         let id = self.table.id_of(from);
         if message.method() == Method::ALLOCATE {
             return match id {
-                Some(id) => self.repeat_allocate(id, message, who),
-                None => self.on_allocate(now, from, message, who, host),
+                Some(id) => self.repeat_allocate(id, request),
+                None => self.on_allocate(request, host),
             };
         }
         let id = id.ok_or(Refusal::AllocationMismatch)?;

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::FiveTuple;
 use super::response::Refusal;
+use crate::auth::Authenticated;
 use crate::masked::Masked;
+use crate::time::Now;
 use crate::wire::{
     AdditionalAddressFamily, Attribute, AttributeType, ChannelNumber, ChannelNumberAttribute,
     EvenPort, Family, Lifetime, Message, RequestedAddressFamily, RequestedTransport,
@@ -45,6 +48,14 @@ pub(super) const fn is_understood(kind: AttributeType) -> bool {
             | AttributeType::PRIORITY
             | AttributeType::USE_CANDIDATE
     )
+}
+
+/// An authenticated request: what it says, who sent it, from where and when.
+pub(super) struct Request<'r, 'm> {
+    pub(super) now: Now,
+    pub(super) from: &'r FiveTuple,
+    pub(super) message: &'r Message<'m>,
+    pub(super) who: &'r Authenticated<'m>,
 }
 
 /// An Allocate request (RFC 8656 section 7.1).

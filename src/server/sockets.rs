@@ -68,7 +68,7 @@ impl Host for RelaySockets {
             .vacant
             .last()
             .copied()
-            .unwrap_or(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+            .unwrap_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         self.poller
             .add(&socket, Key::Relay(number).token())
             .map_err(|_| OpenError::Unavailable)?;

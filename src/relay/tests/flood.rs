@@ -100,7 +100,7 @@ fn challenges_to_one_prefix_have_a_budget() {
         ("24.0.0.9", "24.0.0.10:40000"),
         ("[2600:2::9]", "[2600:2:0:1::9]:40000"),
     ] {
-        let mut answered = |world: &mut World| {
+        let answered = |world: &mut World| {
             let ports = (1..=200).map(|port| addr(&format!("{mine}:{port}")));
             ports.filter(|from| is_answered(world, *from)).count()
         };

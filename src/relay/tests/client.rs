@@ -196,7 +196,7 @@ impl Answer {
                 assert_eq!(error.reason, "", "a reason says no more than the code");
                 error.code
             }
-            other => panic!("{other:?} is no class of a response"),
+            Class::Request | Class::Indication => panic!("no response"),
         };
         let answer = Self { bytes, code };
         answer.check_attributes(asked.fingerprint() != Fingerprint::Absent);

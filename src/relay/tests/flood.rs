@@ -236,13 +236,12 @@ fn sparing() -> crate::relay::Options {
 
 fn is_answered(world: &mut World, from: SocketAddr) -> bool {
     let request = message(Class::Request, Method::ALLOCATE, |_: &mut Writer<'_>| ());
-    match world.send(&five_tuple(from), &request) {
-        Outcome::Reply(_) => true,
-        outcome => {
-            assert_eq!(outcome, Outcome::Dropped(DropReason::RateLimitedSource));
-            false
-        }
+    let outcome = world.send(&five_tuple(from), &request);
+    if let Outcome::Reply(_) = outcome {
+        return true;
     }
+    assert_eq!(outcome, Outcome::Dropped(DropReason::RateLimitedSource));
+    false
 }
 
 /// Bytes on the wire that one request earns, as a share of its own; the answer must have the code.

@@ -107,10 +107,10 @@ pub(super) enum Outcome {
 impl Outcome {
     #[track_caller]
     pub(super) fn reply(self) -> Vec<u8> {
-        match self {
-            Self::Reply(bytes) => bytes,
-            other => panic!("no reply but {other:?}"),
-        }
+        let Self::Reply(bytes) = self else {
+            panic!("no reply but {self:?}")
+        };
+        bytes
     }
 }
 

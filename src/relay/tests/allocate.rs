@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::client::{Answer, Client, raw};
+use super::client::{Answer, Client, put, raw, udp};
 use super::world::{Outcome, RELAY4, RELAY6, World, addr, five_tuple, ip, options};
 use crate::relay::{DropReason, FiveTuple, Link, Options, Transport};
-use crate::wire::{
-    AddressErrorCode, AttributeType, Family, Lifetime, Method, RequestedTransport, Writer,
-};
+use crate::wire::{AddressErrorCode, AttributeType, Family, Lifetime, Method};
 
 /// AL-01.
 #[test]
@@ -37,7 +35,7 @@ fn allocation_is_granted_with_address_lifetime_and_the_clients_own_address() {
 #[test]
 fn transport_has_to_be_udp() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     let cases: [(&[u8], u16); 7] = [
         (&[], 400),
         (&[17], 400),
@@ -126,7 +124,7 @@ fn lifetime_is_kept_within_its_bounds() {
 #[test]
 fn malformed_attributes_are_bad_requests() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     let cases: [(u16, &[u8]); 11] = [
         (0x000D, &[0, 0, 2]),
         (0x000D, &[0; 8]),
@@ -181,7 +179,7 @@ fn family_that_is_not_served_is_refused() {
         ipv6: None,
         ..options()
     });
-    let mut alice = ready(&mut only_v4);
+    let mut alice = only_v4.ready("alice");
     assert_eq!(
         refused(&mut alice, &mut only_v4, &[(0x0017, &[2, 0, 0, 0])]),
         440
@@ -212,7 +210,7 @@ fn family_that_is_not_served_is_refused() {
 #[test]
 fn attributes_that_contradict_each_other_are_bad_requests() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     let family: (u16, &[u8]) = (0x0017, &[1, 0, 0, 0]);
     let additional: (u16, &[u8]) = (0x8000, &[2, 0, 0, 0]);
     let token: (u16, &[u8]) = (0x0022, &[7; 8]);
@@ -249,7 +247,7 @@ fn additional_family_gives_one_address_of_each() {
     let mut world = World::new();
     let mut alice = world.client("alice");
 
-    let answer = alice.try_allocate(&mut world, put(BOTH));
+    let answer = alice.try_allocate(&mut world, put(&[BOTH]));
 
     let ips: Vec<_> = answer.all_relayed().iter().map(SocketAddr::ip).collect();
     assert_eq!(ips, [ip(RELAY4), ip(RELAY6)]);
@@ -269,7 +267,7 @@ fn family_that_is_not_served_is_named_beside_the_one_that_is() {
         let mut world = World::with(options);
         let mut alice = world.client("alice");
 
-        let answer = alice.try_allocate(&mut world, put(BOTH));
+        let answer = alice.try_allocate(&mut world, put(&[BOTH]));
 
         let [only] = answer.all_relayed()[..] else {
             panic!("one address")
@@ -329,28 +327,14 @@ fn client_behind_6to4_or_teredo_is_not_answered() {
     }
 }
 
-const BOTH: &[(u16, &[u8])] = &[(0x8000, &[2, 0, 0, 0])];
-
-fn ready(world: &mut World) -> Client {
-    let mut client = world.client("alice");
-    client.learn_nonce(world);
-    client
-}
-
-fn put<'a>(attributes: &'a [(u16, &'a [u8])]) -> impl FnOnce(&mut Writer<'_>) + 'a {
-    move |writer| {
-        for (kind, value) in attributes {
-            writer.put(&raw(*kind, value)).unwrap();
-        }
-    }
-}
+const BOTH: (u16, &[u8]) = (0x8000, &[2, 0, 0, 0]);
 
 /// The code of a refused Allocate request for UDP with these attributes.
 #[track_caller]
 fn refused(client: &mut Client, world: &mut World, attributes: &[(u16, &[u8])]) -> u16 {
     client.refused(world, Method::ALLOCATE, |writer| {
         put(attributes)(writer);
-        writer.put(&RequestedTransport(17)).unwrap();
+        udp(writer);
     })
 }
 

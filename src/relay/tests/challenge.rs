@@ -72,7 +72,7 @@ fn no_two_sources_get_the_same_nonce() {
 #[test]
 fn integrity_without_name_realm_or_nonce_is_a_bad_request() {
     let mut world = World::new();
-    let alice = ready(&mut world);
+    let alice = world.ready("alice");
     for missing in 0..3 {
         let request = signed(&alice, Method::ALLOCATE, |writer| {
             writer.put(&RequestedTransport(17)).unwrap();
@@ -148,7 +148,7 @@ fn client_that_chooses_an_algorithm_is_answered_with_sha256() {
 #[test]
 fn wrong_sha256_is_not_saved_by_a_right_sha1() {
     let mut world = World::new();
-    let alice = ready(&mut world);
+    let alice = world.ready("alice");
     let request = signed(&alice, Method::ALLOCATE, |writer| {
         writer.put(&RequestedTransport(17)).unwrap();
         credentials(writer, &alice);
@@ -163,7 +163,7 @@ fn wrong_sha256_is_not_saved_by_a_right_sha1() {
 #[test]
 fn answer_does_not_tell_what_is_wrong_with_a_credential() {
     let mut world = World::new();
-    let known = ready(&mut world);
+    let known = world.ready("alice");
     let expired = world.credential("alice", 0).username;
     world.pass_secs(1);
     let mut shape = |username: &str, key: &HmacKey| {
@@ -230,7 +230,7 @@ fn stale_nonce_is_replaced_and_costs_nothing() {
 #[test]
 fn stale_nonce_hides_whether_the_user_exists() {
     let mut world = World::new();
-    let alice = ready(&mut world);
+    let alice = world.ready("alice");
     for username in [alice.username.as_str(), "nobody"] {
         let request = signed(&alice, Method::ALLOCATE, |writer| {
             writer.put(&Username(username)).unwrap();
@@ -246,7 +246,7 @@ fn stale_nonce_hides_whether_the_user_exists() {
 #[test]
 fn nonce_of_somebody_else_or_of_nobody_is_stale() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     let neighbour = {
         let mut bob = world.client_at(addr("24.0.0.2:55555"), "alice");
         bob.learn_nonce(&mut world);
@@ -287,7 +287,7 @@ fn nonce_of_somebody_else_or_of_nobody_is_stale() {
 #[test]
 fn wrong_realm_is_answered_with_the_right_one() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     alice.allocate(&mut world);
     let request = signed(&alice, Method::REFRESH, |writer| {
         writer.put(&Username(&alice.username)).unwrap();
@@ -305,7 +305,7 @@ fn wrong_realm_is_answered_with_the_right_one() {
 #[test]
 fn lifetime_behind_the_integrity_deletes_nothing() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     alice.allocate(&mut world);
     // A client of RFC 5389 that uses SHA-256 as well: the key is that of MD5.
     let md5 = Md5::digest(long_term(&world.credential("alice", 3600)));
@@ -338,7 +338,7 @@ fn lifetime_behind_the_integrity_deletes_nothing() {
 #[test]
 fn peer_behind_the_integrity_is_not_permitted() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     alice.allocate(&mut world);
     let request = message(Class::Request, Method::CREATE_PERMISSION, |writer| {
         writer.put(&XorPeerAddress(addr(PEER))).unwrap();
@@ -360,7 +360,7 @@ fn peer_behind_the_integrity_is_not_permitted() {
 #[test]
 fn unknown_attributes_and_seals_behind_the_integrity_are_ignored() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     alice.allocate(&mut world);
     let request = message(Class::Request, Method::REFRESH, |writer| {
         credentials(writer, &alice);
@@ -384,7 +384,7 @@ fn unknown_attributes_and_seals_behind_the_integrity_are_ignored() {
 #[test]
 fn first_of_two_equal_attributes_counts() {
     let mut world = World::new();
-    let mut alice = ready(&mut world);
+    let mut alice = world.ready("alice");
     alice.allocate(&mut world);
     let (name, nonce) = (alice.username.clone(), alice.nonce.clone());
     let mut with = |names: [&str; 2], realms: [&str; 2], nonces: [&str; 2]| {
@@ -520,12 +520,6 @@ fn removed_secret_admits_nobody_new_and_ends_no_call() {
     assert_eq!(refused.code, 401);
     assert_eq!(here.refresh(&mut world, 600).code, 0);
     assert_eq!(here.permit(&mut world, &[addr(PEER)]).code, 0);
-}
-
-fn ready(world: &mut World) -> Client {
-    let mut alice = world.client("alice");
-    alice.learn_nonce(world);
-    alice
 }
 
 fn credentials(writer: &mut Writer<'_>, client: &Client) {

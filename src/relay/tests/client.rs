@@ -336,6 +336,28 @@ pub(super) const fn raw(kind: u16, value: &[u8]) -> RawAttribute<'_> {
     }
 }
 
+/// Asks for a relayed address on UDP.
+pub(super) fn udp(writer: &mut Writer<'_>) {
+    writer.put(&RequestedTransport(17)).unwrap();
+}
+
+/// Puts attributes by number and value.
+pub(super) fn put<'a>(attributes: &'a [(u16, &'a [u8])]) -> impl FnOnce(&mut Writer<'_>) + 'a {
+    move |writer| {
+        for (kind, value) in attributes {
+            writer.put(&raw(*kind, value)).unwrap();
+        }
+    }
+}
+
+/// Asks for a relayed address on UDP, with more attributes.
+pub(super) fn with<'a>(attributes: &'a [(u16, &'a [u8])]) -> impl FnOnce(&mut Writer<'_>) + 'a {
+    move |writer| {
+        udp(writer);
+        put(attributes)(writer);
+    }
+}
+
 /// A Send indication, with the attributes that `fill` puts in front.
 pub(super) fn send_indication(
     peer: SocketAddr,

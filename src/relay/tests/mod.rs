@@ -1,11 +1,6 @@
 //! The relay in virtual time: a world without sockets or clocks, and clients that speak to it.
 //!
 //! Each file below holds the cases of one group of requirements; their names say situation and outcome.
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    clippy::type_complexity,
-    reason = "a test fails on whatever it did not expect, and lists its cases where it uses them"
-)]
 
 mod allocate;
 mod basics;
@@ -22,6 +17,7 @@ mod malformed;
 mod masking;
 mod peers;
 mod permissions;
+mod ports;
 mod precedence;
 mod rates;
 mod refresh;

@@ -1,7 +1,7 @@
 //! Requests with several faults: which of them is named (group PR), and that every refusal is protected. That a
 //! refusal changes nothing (PR-07) is checked wherever one is provoked by `Client::refused`.
 
-use super::client::{Answer, Client, raw};
+use super::client::{Answer, Client, raw, udp};
 use super::world::{Outcome, RELAY4, World, addr, options};
 use crate::relay::{DropReason, Options};
 use crate::wire::{
@@ -21,8 +21,7 @@ fn every_refusal_after_authentication_is_protected_and_says_the_code_alone() {
         ipv6: None,
         ..options()
     });
-    let mut alice = world.client("alice");
-    alice.learn_nonce(&mut world);
+    let mut alice = world.ready("alice");
     let mut seen = Vec::new();
     let mut ask = |client: &mut Client, world: &mut World, method, fill: fn(&mut Writer<'_>)| {
         let answer = client.ask(world, method, fill);
@@ -53,8 +52,7 @@ fn every_refusal_after_authentication_is_protected_and_says_the_code_alone() {
     for _ in 0..8 {
         world.client("greedy").allocate(&mut world);
     }
-    let mut greedy = world.client("greedy");
-    greedy.learn_nonce(&mut world);
+    let mut greedy = world.ready("greedy");
     ask(&mut greedy, &mut world, Method::ALLOCATE, udp);
     alice.allocate(&mut world);
     ask(
@@ -136,8 +134,7 @@ fn credentials_come_before_everything_that_they_protect() {
 #[test]
 fn unknown_attributes_come_before_the_allocation() {
     let mut world = World::new();
-    let mut alice = world.client("alice");
-    alice.learn_nonce(&mut world);
+    let mut alice = world.ready("alice");
     assert_eq!(alice.refused(&mut world, Method::REFRESH, unknown), 420);
     assert_eq!(
         alice.refused(&mut world, Method::CHANNEL_BIND, unknown),
@@ -153,8 +150,7 @@ fn unknown_attributes_come_before_the_allocation() {
 #[test]
 fn allocation_comes_before_what_the_request_says() {
     let mut world = World::new();
-    let mut alice = world.client("alice");
-    alice.learn_nonce(&mut world);
+    let mut alice = world.ready("alice");
     let bad_lifetime: fn(&mut Writer<'_>) = |writer| writer.put(&raw(0x000D, &[0])).unwrap();
     let nothing: fn(&mut Writer<'_>) = |_| ();
     for method in [
@@ -203,8 +199,7 @@ fn owner_comes_before_what_the_request_says() {
 #[test]
 fn transport_comes_before_reservations() {
     let mut world = World::new();
-    let mut alice = world.client("alice");
-    alice.learn_nonce(&mut world);
+    let mut alice = world.ready("alice");
 
     let code = alice.refused(&mut world, Method::ALLOCATE, |writer| {
         writer.put(&raw(0x0018, &[0x80])).unwrap();
@@ -222,8 +217,7 @@ fn family_comes_before_the_quota() {
     options.ipv6 = None;
     options.limits.allocations_per_user = 0;
     let mut world = World::with(options);
-    let mut alice = world.client("alice");
-    alice.learn_nonce(&mut world);
+    let mut alice = world.ready("alice");
 
     let code = alice.refused(&mut world, Method::ALLOCATE, |writer| {
         udp(writer);
@@ -239,8 +233,7 @@ fn bad_request_comes_before_the_quota() {
     let mut options = options();
     options.limits.allocations_per_user = 0;
     let mut world = World::with(options);
-    let mut alice = world.client("alice");
-    alice.learn_nonce(&mut world);
+    let mut alice = world.ready("alice");
 
     let bad = alice.refused(&mut world, Method::ALLOCATE, |writer| {
         udp(writer);
@@ -312,10 +305,6 @@ fn malformed_lifetime_comes_before_the_family() {
         writer.put(&Lifetime(0)).unwrap();
     });
     assert_eq!((zero.code, world.relays[0].allocations()), (443, 1));
-}
-
-fn udp(writer: &mut Writer<'_>) {
-    writer.put(&RequestedTransport(17)).unwrap();
 }
 
 fn unknown(writer: &mut Writer<'_>) {

@@ -238,6 +238,13 @@ impl World {
         self.client_at(address, id)
     }
 
+    /// As [`Self::client`], with a nonce already.
+    pub(super) fn ready(&mut self, id: &str) -> Client {
+        let mut client = self.client(id);
+        client.learn_nonce(self);
+        client
+    }
+
     /// A client at an address of its own.
     pub(super) fn client_at(&self, address: SocketAddr, id: &str) -> Client {
         Client::new(five_tuple(address), &self.credential(id, 3600))
@@ -426,6 +433,14 @@ impl World {
         self.now.tick = to;
         self.now.unix = UnixTime::from_secs(self.now.unix.as_secs() + to.as_secs() - before);
     }
+}
+
+/// A world of so many ports from 50,000 on, which do not rest.
+pub(super) fn small(ports: u16) -> World {
+    let mut options = options();
+    options.ports = 50_000..=49_999 + ports;
+    options.lifetimes.quarantine = Duration::ZERO;
+    World::with(options)
 }
 
 /// What a world holds, to be compared.

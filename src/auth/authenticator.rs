@@ -57,7 +57,6 @@ enum Name<'a> {
 
 /// Who the sender would be, if the integrity attribute proves it.
 enum Claimant<'a> {
-    Bound(&'a BoundCredential),
     Static(&'a User),
     TimeLimited(&'a str, TimeLimited<'a>),
 }
@@ -114,7 +113,14 @@ impl Authenticator {
         bound: Option<&'a BoundCredential>,
     ) -> Result<Authenticated<'a>, Reject> {
         let presented = self.read(now, client, request)?;
-        let proven = match self.claimant(now.unix, presented.name, bound) {
+        // Where the bound credential proves nothing, its user may have a newer one: a password or the realm can change
+        // in the middle of a call.
+        if let Some(bound) = bound.filter(|bound| self.is_named(bound, presented.name))
+            && let Ok(response_key) = presented.prove_with(bound.keys())
+        {
+            return Ok(bound.authenticated(response_key));
+        }
+        let proven = match self.claimant(now.unix, presented.name) {
             Ok(claimant) => self.prove(&presented, &claimant),
             Err(reject) => Err(reject),
         };
@@ -194,15 +200,7 @@ impl Authenticator {
         })
     }
 
-    fn claimant<'a>(
-        &'a self,
-        now: UnixTime,
-        name: Name<'a>,
-        bound: Option<&'a BoundCredential>,
-    ) -> Result<Claimant<'a>, Reject> {
-        if let Some(bound) = bound.filter(|bound| self.is_named(bound, name)) {
-            return Ok(Claimant::Bound(bound));
-        }
+    fn claimant<'a>(&'a self, now: UnixTime, name: Name<'a>) -> Result<Claimant<'a>, Reject> {
         let name = match name {
             Name::Plain(name) => str::from_utf8(name).map_err(|_| Reject::UnknownUser)?,
             Name::Hash(hash) => {
@@ -252,10 +250,6 @@ impl Authenticator {
         claimant: &Claimant<'a>,
     ) -> Result<Authenticated<'a>, Reject> {
         match *claimant {
-            Claimant::Bound(bound) => {
-                let response_key = presented.prove_with(bound.keys())?;
-                Ok(bound.authenticated(response_key))
-            }
             Claimant::Static(user) => Ok(Authenticated {
                 response_key: presented.prove_with(&user.keys)?,
                 username: &user.name,

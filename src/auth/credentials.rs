@@ -13,7 +13,8 @@ use ring::hmac;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::claims::{ClaimError, Claims, parse_digits};
+use super::claims::{ClaimError, Claims};
+use super::number::parse_digits;
 use super::secrets::Secret;
 use crate::time::UnixTime;
 

@@ -11,6 +11,7 @@ mod claims;
 mod credentials;
 mod keys;
 mod nonce;
+mod number;
 mod options;
 mod reject;
 mod scope;
@@ -19,13 +20,14 @@ mod users;
 
 pub use authenticated::{Authenticated, BoundCredential};
 pub use authenticator::Authenticator;
-pub use claims::{BitRate, BitRateError, ClaimError, Claims};
+pub use claims::{ClaimError, Claims};
 pub use credentials::{
     Credential, CredentialError, DEFAULT_SEPARATOR, MAX_USERNAME, TimeLimited, mint,
 };
 pub use keys::LongTermKeys;
-pub use options::{AuthOptions, MAX_NONCE_LIFETIME, MAX_QUIET_REALM, OptionsError, Weakness};
+pub use number::{BitRate, BitRateError};
+pub use options::{AuthOptions, MAX_NONCE_LIFETIME, OptionsError};
 pub use reject::Reject;
 pub use scope::{PeerScope, UnknownScope};
-pub use secrets::{MAX_SECRETS, RECOMMENDED_SECRET_LEN, Secret, SecretError};
+pub use secrets::{MAX_SECRETS, Secret, SecretError};
 pub use users::{Login, StaticUser, UserError};

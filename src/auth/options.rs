@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::secrets::{RECOMMENDED_SECRET_LEN, Secret, SecretError};
+use super::secrets::{Secret, SecretError};
 use super::users::{StaticUser, UserError, opaque_string};
 
 /// The longest that a nonce may live (RFC 8656 section 5: it should expire at least once an hour).
 pub const MAX_NONCE_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The longest realm, in bytes, with which a challenge stays within three times the smallest request that earns it.
-pub const MAX_QUIET_REALM: usize = 32;
-
 /// Everything that authentication can be told.
 #[derive(Clone, Debug)]
 pub struct AuthOptions {
-    /// The realm: the provider's domain name. Part of every long-term key, so changing it invalidates stored keys.
+    /// The realm: the provider's domain name. Part of every long-term key, so changing it invalidates stored keys. Up
+    /// to 32 bytes keep a challenge within three times the size of the smallest request that earns one.
     pub realm: String,
     /// The secrets of time-limited credentials, at most [`MAX_SECRETS`](super::MAX_SECRETS), in the order they are
     /// tried.
@@ -60,38 +58,7 @@ pub enum OptionsError {
     User(#[from] UserError),
 }
 
-/// What works, but is worth a warning.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Weakness {
-    /// A secret that may be found by trying.
-    #[error(
-        "secret `{id}` is shorter than {RECOMMENDED_SECRET_LEN} bytes: draw at least 32 random ones"
-    )]
-    ShortSecret {
-        /// The id of the secret.
-        id: String,
-    },
-    /// A realm that makes unauthenticated answers large, which a reflection attack could use.
-    #[error(
-        "the realm is longer than {MAX_QUIET_REALM} bytes: challenges are over three times the size of a request"
-    )]
-    LongRealm,
-}
-
 impl AuthOptions {
-    /// What in these options is worth a warning.
-    #[must_use]
-    pub fn weaknesses(&self) -> Vec<Weakness> {
-        let secrets = self.secrets.iter().filter(|secret| secret.is_short());
-        let realm = (self.realm.len() > MAX_QUIET_REALM).then_some(Weakness::LongRealm);
-        secrets
-            .map(|secret| Weakness::ShortSecret {
-                id: secret.id().to_owned(),
-            })
-            .chain(realm)
-            .collect()
-    }
-
     /// Checks what needs no other part, and prepares the realm.
     pub(super) fn check(&self) -> Result<Box<str>, OptionsError> {
         if self.secrets.is_empty() && self.users.is_empty() {

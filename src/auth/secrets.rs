@@ -14,16 +14,13 @@ use super::claims::is_safe_value;
 /// How many secrets may be active at once: an unsuccessful attempt costs a derivation for each.
 pub const MAX_SECRETS: usize = 4;
 
-/// Secrets shorter than this, in bytes, are accepted with a warning: they may be found by trying.
-pub const RECOMMENDED_SECRET_LEN: usize = 16;
-
 /// A secret and the id that a credential's `kid` claim picks it by.
+///
+/// Any length is accepted but zero: how long a secret must be is the configuration's to say.
 #[derive(Clone)]
 pub struct Secret {
     id: Box<str>,
     key: hmac::Key,
-    /// Length of the secret, in bytes.
-    len: usize,
 }
 
 /// Why secrets are refused.
@@ -53,26 +50,21 @@ impl Secret {
         Self::from_bytes(id, &value)
     }
 
-    /// Takes the content of a secret file, without the line end that editors and `echo` put there.
+    /// Takes the content of a secret file, without the line ends that editors and `echo` put there.
     ///
     /// # Errors
     ///
     /// As [`Secret::new`].
     pub fn from_file_content(id: &str, content: Zeroizing<Vec<u8>>) -> Result<Self, SecretError> {
-        let line = content.strip_suffix(b"\n").unwrap_or(&content);
-        Self::from_bytes(id, line.strip_suffix(b"\r").unwrap_or(line))
+        let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+        let len = content.iter().rposition(is_text).map_or(0, |last| last + 1);
+        Self::from_bytes(id, &content[..len])
     }
 
     /// What a `kid` claim calls the secret.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// Whether the secret is shorter than [`RECOMMENDED_SECRET_LEN`]: worth a warning.
-    #[must_use]
-    pub const fn is_short(&self) -> bool {
-        self.len < RECOMMENDED_SECRET_LEN
     }
 
     /// The key of HMAC-SHA1 over usernames.
@@ -90,7 +82,6 @@ impl Secret {
         Ok(Self {
             id: id.into(),
             key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, value),
-            len: value.len(),
         })
     }
 }
@@ -163,30 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_is_worth_a_warning() {
-        assert!(
-            secret("a", &[7; RECOMMENDED_SECRET_LEN - 1])
-                .unwrap()
-                .is_short()
-        );
-        assert!(
-            !secret("a", &[7; RECOMMENDED_SECRET_LEN])
-                .unwrap()
-                .is_short()
-        );
-    }
-
-    #[test]
-    fn one_line_end_of_a_file_is_not_part_of_the_secret() {
+    fn the_line_ends_of_a_file_are_not_part_of_the_secret() {
+        let from_file =
+            |content: &[u8]| Secret::from_file_content("a", Zeroizing::new(content.to_vec()));
         let plain = tag(&secret("a", b"north").unwrap());
-        for content in [&b"north"[..], b"north\n", b"north\r\n"] {
-            let secret = Secret::from_file_content("a", Zeroizing::new(content.to_vec())).unwrap();
-            assert_eq!(tag(&secret), plain);
+        for content in [&b"north"[..], b"north\n", b"north\r\n", b"north\n\n"] {
+            assert_eq!(tag(&from_file(content).unwrap()), plain);
         }
-        let two = Secret::from_file_content("a", Zeroizing::new(b"north\n\n".to_vec())).unwrap();
-        assert_ne!(tag(&two), plain);
-        let none = Secret::from_file_content("a", Zeroizing::new(b"\n".to_vec()));
-        assert_eq!(none.unwrap_err(), SecretError::Empty("a".into()));
+        for other in [&b"\nnorth"[..], b"north \n", b"no\nrth"] {
+            assert_ne!(tag(&from_file(other).unwrap()), plain);
+        }
+        let none = from_file(b"\r\n").unwrap_err();
+        assert_eq!(none, SecretError::Empty("a".into()));
     }
 
     #[test]

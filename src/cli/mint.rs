@@ -80,7 +80,7 @@ pub enum Format {
 #[derive(Debug, Error)]
 pub enum MintError {
     /// The secret cannot be read.
-    #[error("cannot read the secret from {path}: {source}")]
+    #[error("cannot read the secret from {path}")]
     ReadSecret {
         /// The file, or `-`.
         path: PathBuf,
@@ -91,13 +91,13 @@ pub enum MintError {
     #[error("{0} is longer than {MAX_SECRET_FILE} bytes: is it the right file?")]
     SecretTooLong(PathBuf),
     /// The secret cannot be used.
-    #[error("the secret cannot be used: {0}")]
+    #[error("the secret cannot be used")]
     Secret(#[from] SecretError),
     /// A claim cannot be written.
-    #[error("{0}")]
+    #[error(transparent)]
     Claim(#[from] ClaimError),
     /// The relay would not accept the credential.
-    #[error("the relay would not accept this credential: {0}")]
+    #[error("the relay would not accept this credential")]
     Credential(#[from] CredentialError),
     /// The lifetime is not a usable number of seconds.
     #[error("--ttl must be at least one second, and end before the clock does")]
@@ -106,7 +106,7 @@ pub enum MintError {
     #[error("--format ice-servers needs at least one --url")]
     NoUrl,
     /// The output is closed.
-    #[error("cannot write the credential: {0}")]
+    #[error("cannot write the credential")]
     Write(#[source] io::Error),
 }
 

@@ -173,7 +173,7 @@ fn r07_r08_an_allocation_outlives_its_secret_and_its_credential() {
     let wrong = Attempt::md5(&after, &alice().username, "wrong").bytes();
     assert_eq!(
         outcome(&after, later, &wrong, Some(&bound)),
-        Err(Reject::BadIntegrity)
+        Err(Reject::Expired)
     );
 }
 

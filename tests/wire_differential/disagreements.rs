@@ -70,15 +70,15 @@ fn attributes_behind_the_integrity_are_visible_to_stun() {
     assert_eq!(lifetime.0, Duration::from_secs(255));
 }
 
-/// RFC 8656 section 12 ends the range at 0x4FFF, RFC 5766 did at 0x7FFF; the rest was never a channel.
+/// RFC 5766 ended the range at 0x7FFF and RFC 8656 section 12 reserves what is above 0x4FFF; the rest was never a channel.
 #[test]
 fn channels_end_elsewhere() {
     for (number, ours, turn, turn_types) in [
         (0x3FFF_u16, false, false, false),
         (0x4000, true, true, true),
         (0x4FFF, true, true, true),
-        (0x5000, false, true, true),
-        (0x7FFF, false, true, true),
+        (0x5000, true, true, true),
+        (0x7FFF, true, true, true),
         (0x8000, false, false, true),
         (0xFFFE, false, false, true),
         (0xFFFF, false, false, false),

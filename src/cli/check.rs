@@ -161,7 +161,7 @@ impl Summary {
         let relay = &config.relay;
         let listener = |listener: &config::Listener| format!("{listener}");
         Self {
-            realm: config.realm.clone(),
+            realm: config.auth.realm.clone(),
             listeners: config.listeners.iter().map(listener).collect(),
             relays: [relay.ipv4, relay.ipv6]
                 .into_iter()

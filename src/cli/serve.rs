@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::auth::{self, Claims};
-use crate::config::{self, Config, Loaded, Secret};
+use crate::auth::{self, Claims, Secret};
+use crate::config::{self, Config, Loaded};
 use crate::net;
 use crate::ops::{harden, logging};
 use crate::server::{self, Server, StartError};
@@ -44,8 +44,7 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
     let (config, dev) = match &args.config {
         Some(path) if !args.dev => (load(path)?, None),
         _ => {
-            let secret = Secret::random(&SystemRandom::new())
-                .map_err(|_| Failure::runtime(StartError::Randomness))?;
+            let secret = fresh_secret()?;
             (Config::dev(args.port, secret.clone()), Some(secret))
         }
     };
@@ -55,10 +54,19 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
     let _ = harden::empty_core_dumps();
     net::make_undumpable().map_err(Failure::runtime)?;
     let ready = |relay: &Server| match &dev {
-        Some(secret) => welcome(relay, secret.reveal(), out),
+        Some(secret) => welcome(relay, secret, out),
         None => Ok(()),
     };
     server::serve(&config, ready).map_err(Failure::runtime)
+}
+
+/// A secret that nobody else has.
+fn fresh_secret() -> Result<Secret, Failure> {
+    let mut bytes = Zeroizing::new(vec![0; 32]);
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Failure::runtime(StartError::Randomness))?;
+    Secret::new("dev", bytes).map_err(Failure::runtime)
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {
@@ -72,9 +80,7 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 /// Prints what the browsers of two parties need to hold a call through a relay for trying things.
-fn welcome(relay: &Server, secret: &str, out: &mut impl Write) -> io::Result<()> {
-    let secret = auth::Secret::new("dev", Zeroizing::new(secret.as_bytes().to_vec()))
-        .map_err(io::Error::other)?;
+fn welcome(relay: &Server, secret: &Secret, out: &mut impl Write) -> io::Result<()> {
     let expires = UnixTime::from_secs(relay.now().unix.as_secs() + DEV_TTL);
     let urls: Vec<String> = relay
         .listeners()
@@ -92,7 +98,7 @@ fn welcome(relay: &Server, secret: &str, out: &mut impl Write) -> io::Result<()>
             ..Claims::default()
         };
         let id = claims.to_id().map_err(io::Error::other)?;
-        let credential = auth::mint(&secret, expires, Some(&id)).map_err(io::Error::other)?;
+        let credential = auth::mint(secret, expires, Some(&id)).map_err(io::Error::other)?;
         let configuration = json!({
             "iceServers": [{
                 "urls": urls,

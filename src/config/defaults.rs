@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{LogAddresses, LogFormat, LogLevel};
-use crate::auth::PeerScope;
+use crate::auth::{DEFAULT_SEPARATOR, PeerScope};
 use crate::relay::{ByteRate, OnExpiry, Transport};
 
 const MINUTE: u64 = 60;
@@ -27,6 +27,12 @@ pub const NONCE_LIFETIME: Duration = Duration::from_secs(10 * MINUTE);
 /// `auth.max_ttl`: how far in the future a credential may expire. Twice the day that common backends mint for, so that
 /// a clock that runs a little fast there does not lock everybody out.
 pub const MAX_TTL: Duration = Duration::from_secs(48 * HOUR);
+
+/// `auth.leeway`: an expiry means what it says; a clock that runs fast at the backend is covered by `max_ttl`.
+pub const LEEWAY: Duration = Duration::ZERO;
+
+/// `auth.separator`: what every backend uses.
+pub const SEPARATOR: char = DEFAULT_SEPARATOR;
 
 /// `auth.require_id`: common backends mint credentials of an expiry alone.
 pub const REQUIRE_ID: bool = false;

@@ -11,7 +11,7 @@ use super::problem::Cause;
 use super::relaying::RelaySection;
 use super::section::{Found, Section};
 use super::users::AuthSection;
-use super::value::Bytes;
+use super::value::{Bytes, word};
 use super::{Config, Listener, Log, LogAddresses, Runtime, defaults, peers, relaying, users};
 use crate::relay::{Lifetimes, Limits, Options, Transport};
 
@@ -20,11 +20,8 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
     let realm = realm(root);
     let listeners = listeners(root);
     let relay = root.table("relay", |relay| relaying::read(relay, &listeners));
-    let auth = root.table("auth", users::read);
-    let peers = root.table("peers", |section| {
-        let claims = !auth.auth.secrets.is_empty() || auth.auth.users.is_empty();
-        peers::read(section, claims)
-    });
+    let auth = root.table("auth", |section| users::read(section, realm));
+    let peers = root.table("peers", |section| peers::read(section, &auth.options));
     let lifetimes = root.table("lifetimes", |section| lifetimes(section, &auth));
     let limits = root.table("limits", limits);
     let (binding, software) = root.table("stun", stun);
@@ -35,7 +32,6 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
         ipv6,
     } = relay;
     Config {
-        realm,
         listeners: listeners.into_iter().map(|found| found.value).collect(),
         relay: Options {
             ipv4,
@@ -49,7 +45,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
             binding,
             software,
         },
-        auth: auth.auth,
+        auth: auth.options,
         log_addresses: root.table("privacy", log_addresses),
         log: root.table("log", log),
         metrics: root.table("metrics", metrics),
@@ -60,8 +56,8 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
 /// RFC 8489 section 14.9: fewer than 128 characters; quoted-string characters that need no escape.
 fn realm(root: &mut Section<'_, '_>) -> String {
     const MOST_CHARS: usize = 127;
-    /// An unauthenticated request of 20 bytes is answered with at most three times its size on the wire.
-    const ENOUGH_BYTES: usize = 30;
+    /// The smallest request without credentials is answered with at most three times its size on the wire.
+    const ENOUGH_BYTES: usize = 32;
     let purpose = "the name that clients authenticate for, such as your domain";
     let Some(Found { at, value }) = root.require::<String>("realm", purpose) else {
         return String::new();
@@ -106,12 +102,10 @@ fn transport(section: &mut Section<'_, '_>) -> Transport {
     let Some(Found { at, value }) = section.get("transport") else {
         return defaults::TRANSPORT;
     };
-    let unsupported = match value {
-        Transport::Udp => return value,
-        Transport::Tcp => "tcp",
-        Transport::Tls => "tls",
-    };
-    section.report(at, "transport", Cause::TransportUnsupported(unsupported));
+    if value != Transport::Udp {
+        let cause = Cause::TransportUnsupported(word(value));
+        section.report(at, "transport", cause);
+    }
     value
 }
 

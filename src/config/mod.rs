@@ -4,7 +4,6 @@
 //! is a [`Config`] that can be served as it is. The keys stand in `file`, their defaults in [`defaults`], what can be
 //! wrong in [`problem`]. Opens no socket.
 
-mod credentials;
 pub mod defaults;
 mod env;
 mod file;
@@ -27,9 +26,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::problem::{Cause, FileFault, Location, Problem, Report, Severity};
-pub use self::secret::{Disk, Files, NoFiles, Secret, TextFile};
+pub use self::secret::{Disk, Files, NoFiles, TextFile};
 use self::section::Reading;
-use crate::auth::PeerScope;
+use crate::auth::{AuthOptions, Authenticator, PeerScope, Secret};
 pub use crate::ops::logging::{Log, LogFormat, LogLevel};
 pub use crate::ops::redact::LogAddresses;
 use crate::relay::{self, RelayAddress, Transport};
@@ -37,14 +36,12 @@ use crate::relay::{self, RelayAddress, Transport};
 /// Everything that the daemon is told, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The realm of the long-term credentials.
-    pub realm: String,
     /// Where clients are listened for; at least one.
     pub listeners: Vec<Listener>,
     /// What the core is told. Its `own_sockets` and `own_addresses` are filled in by [`Self::relay_options`].
     pub relay: relay::Options,
-    /// Who may relay.
-    pub auth: Auth,
+    /// Who may relay, and how that is proven. There is at least one secret or user.
+    pub auth: AuthOptions,
     /// What a log may show of an address.
     pub log_addresses: LogAddresses,
     /// How the daemon logs.
@@ -68,55 +65,6 @@ impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.addr, value::word(self.transport))
     }
-}
-
-/// Who may relay, and how that is proven. There is at least one secret or user.
-#[derive(Clone, Debug)]
-pub struct Auth {
-    /// The secrets that time-limited credentials are minted with; all are active.
-    pub secrets: Vec<SharedSecret>,
-    /// Users with fixed credentials.
-    pub users: Vec<User>,
-    /// How long a client may use a nonce.
-    pub nonce_lifetime: Duration,
-    /// How far in the future a credential may expire.
-    pub max_ttl: Duration,
-    /// Whether a credential of an expiry alone is refused.
-    pub require_id: bool,
-    /// Whether the MD5 password algorithm is offered beside SHA-256.
-    pub offer_md5: bool,
-}
-
-/// A secret shared with the backend that mints credentials.
-#[derive(Clone, Debug)]
-pub struct SharedSecret {
-    /// What a credential's `kid` claim calls it.
-    pub id: String,
-    /// The secret.
-    pub value: Secret<String>,
-}
-
-/// A user with fixed credentials.
-#[derive(Clone, Debug)]
-pub struct User {
-    /// The name in the USERNAME attribute.
-    pub name: String,
-    /// What proves that it is that user.
-    pub key: UserKey,
-}
-
-/// What proves that a client is a static user.
-#[derive(Clone, Debug)]
-pub enum UserKey {
-    /// The password, from which both keys follow.
-    Password(Secret<String>),
-    /// Keys derived elsewhere, so that the password is not stored (RFC 8489 section 18.5.1); at least one.
-    Stored {
-        /// `MD5(name ":" realm ":" password)`.
-        md5: Option<Secret<[u8; 16]>>,
-        /// `SHA-256(name ":" realm ":" password)`.
-        sha256: Option<Secret<[u8; 32]>>,
-    },
 }
 
 /// How the daemon uses the machine.
@@ -205,29 +153,39 @@ pub fn parse(source: Source<'_>) -> Result<Loaded, Report> {
     }
     let mut problems = reading.problems;
     problems.extend(misplaced);
-    let report = Report::new(file, problems);
+    let mut report = Report::new(file, problems);
+    if !report.has_errors() {
+        report.problems.extend(refusal(&config));
+    }
     if report.has_errors() {
         return Err(report);
     }
     Ok(Loaded { config, report })
 }
 
+/// What the layer that the options are for has against them: texts that Unicode does not let it prepare.
+fn refusal(config: &Config) -> Option<Problem> {
+    let refusal = Authenticator::new(config.auth.clone(), &[0; 32]).err()?;
+    Some(Problem {
+        at: Location::Whole,
+        key: "auth".to_owned(),
+        cause: Cause::Auth(refusal),
+    })
+}
+
 impl Config {
     /// The configuration of a relay to try things with: on the loopback interface alone, on `port` (0: any), with one
     /// secret and everything else at its default, but without metrics.
     #[must_use]
-    pub fn dev(port: u16, secret: Secret<String>) -> Self {
+    pub fn dev(port: u16, secret: Secret) -> Self {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut config = Reading::new(&NoFiles).document(tree::Table::empty(), file::read);
-        "veilturn".clone_into(&mut config.realm);
+        "veilturn".clone_into(&mut config.auth.realm);
         config.listeners.push(Listener {
             addr: SocketAddr::new(here, port),
             transport: Transport::Udp,
         });
-        config.auth.secrets.push(SharedSecret {
-            id: "dev".to_owned(),
-            value: secret,
-        });
+        config.auth.secrets.push(secret);
         config.relay.ipv4 = Some(RelayAddress {
             bind: here,
             advertise: here,
@@ -241,8 +199,8 @@ impl Config {
 
     /// The word for the widest scope of peers, as `peers.policy` has it.
     #[must_use]
-    pub fn policy(&self) -> &'static str {
-        value::word(self.relay.peers.scope)
+    pub const fn policy(&self) -> &'static str {
+        self.relay.peers.scope.name()
     }
 
     /// What the core is told, on a machine whose interfaces have the addresses `interfaces` and whose daemon has bound

@@ -7,11 +7,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::defaults;
 use super::problem::Cause;
 use super::section::{Found, Section};
-use crate::auth::PeerScope;
+use crate::auth::{AuthOptions, PeerScope};
 use crate::relay::PeerOptions;
 
-/// Reads the section. `claims` tells whether any credential can carry a `call` claim.
-pub(super) fn read(section: &mut Section<'_, '_>, claims: bool) -> PeerOptions {
+/// Reads the section; without a secret in `auth`, no credential can carry a `call` claim.
+pub(super) fn read(section: &mut Section<'_, '_>, auth: &AuthOptions) -> PeerOptions {
+    let claims = !auth.secrets.is_empty() || auth.users.is_empty();
     let policy = section.get::<PeerScope>("policy");
     if let Some(Found { at, value }) = &policy
         && *value == PeerScope::Call

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::auth::OptionsError;
+
 /// Everything that was found in one configuration, in the order of the file; variables of the environment last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -240,16 +242,11 @@ pub enum Cause {
     Placeholder,
     /// An identifier that could not stand in a credential.
     #[error(
-        "must be 1 to {most} characters out of A-Z a-z 0-9 . _ -, because it stands in the user name of a credential"
+        "must be characters out of A-Z a-z 0-9 - . _ ~ : @ + / ! $, because it stands in the user name of a credential"
     )]
-    BadId {
-        /// The longest accepted length.
-        most: usize,
-    },
-    /// A user name that no client could send, or that reads as a time-limited credential.
-    #[error(
-        "must be 1 to {most} bytes without control characters, and not begin with a number before a colon or the end, which is the form of a time-limited credential"
-    )]
+    BadId,
+    /// A user name that no client could send.
+    #[error("must be 1 to {most} bytes without control characters")]
     BadUserName {
         /// The longest accepted length.
         most: usize,
@@ -284,6 +281,10 @@ pub enum Cause {
         "\"call\" reaches only peers of the same call claim, which static users do not have: add an [[auth.secret]] or widen the policy"
     )]
     CallWithoutClaims,
+
+    /// What authentication itself refuses.
+    #[error("{0}")]
+    Auth(OptionsError),
 
     // The realm.
     /// A realm that a client could not read back (RFC 8489 section 14.9).

@@ -1,52 +1,13 @@
-//! Secrets: held so that nothing prints them and memory forgets them, and read from files.
+//! The files that a configuration names, and how strong the secrets in them are.
 
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use ring::rand::SecureRandom;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::problem::{Cause, FileFault};
-
-/// A value that `Debug` does not print and that is overwritten when it is dropped.
-#[derive(Clone)]
-pub struct Secret<T: Zeroize>(Zeroizing<T>);
-
-impl<T: Zeroize> Secret<T> {
-    /// Takes `value` into custody.
-    pub fn new(value: T) -> Self {
-        Self(Zeroizing::new(value))
-    }
-
-    /// The value itself: for the authentication layer, never for a log or an error text.
-    pub fn reveal(&self) -> &T {
-        &self.0
-    }
-}
-
-impl Secret<String> {
-    /// A fresh secret of 256 random bits, as text.
-    ///
-    /// # Errors
-    ///
-    /// Where the system has no randomness.
-    pub fn random(rng: &dyn SecureRandom) -> Result<Self, ring::error::Unspecified> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        rng.fill(&mut *bytes)?;
-        Ok(Self::new(STANDARD_NO_PAD.encode(*bytes)))
-    }
-}
-
-impl<T: Zeroize> fmt::Debug for Secret<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
-}
 
 /// Where the files live that a configuration names.
 pub trait Files {
@@ -107,8 +68,9 @@ impl Files for NoFiles {
     }
 }
 
-/// The secret in the file at `path`, without the newline at its end, and what is to be said about the file.
-pub(super) fn read_file(files: &dyn Files, path: &Path) -> (Option<Secret<String>>, Vec<Cause>) {
+/// The secret in the file at `path`, without the line ends that editors and `echo` put there, and what is to be said
+/// about the file.
+pub(super) fn read_file(files: &dyn Files, path: &Path) -> (Option<Zeroizing<String>>, Vec<Cause>) {
     let path = || path.to_owned();
     match files.read(&path()) {
         Err(fault) => {
@@ -116,10 +78,10 @@ pub(super) fn read_file(files: &dyn Files, path: &Path) -> (Option<Secret<String
             (None, vec![Cause::SecretUnreadable { path, fault }])
         }
         Ok(file) => {
-            let secret = Secret::new(file.text.trim_end_matches(['\r', '\n']).to_owned());
+            let secret = file.text.trim_end_matches(['\r', '\n']).to_owned();
             let path = path();
             let warning = file.open_to_all.then_some(Cause::SecretFileOpen { path });
-            (Some(secret), warning.into_iter().collect())
+            (Some(Zeroizing::new(secret)), warning.into_iter().collect())
         }
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Files;
 use super::problem::{Cause, Location, Problem, nearest};
-use super::secret::{self, Secret};
+use super::secret;
 use super::tree::{Entry, Node, Table, Value};
 use super::value::{Bounded, FromValue};
 
@@ -259,20 +259,19 @@ impl<'f> Section<'_, 'f> {
         &mut self,
         key: &'static str,
         file_key: &'static str,
-    ) -> Option<Found<Secret<String>>> {
+    ) -> Option<Found<Zeroizing<String>>> {
         let inline = self.get::<Zeroizing<String>>(key);
         let path = self.get::<PathBuf>(file_key);
         if let (Some(_), Some(path)) = (&inline, &path) {
             let twin = self.full(key);
             self.report(path.at.clone(), file_key, Cause::GivenTwice { twin });
         }
-        if let Some(Found { at, mut value }) = inline {
+        if let Some(Found { at, value }) = inline {
             if matches!(at, Location::Place { .. }) {
                 let (at, key) = (at.clone(), self.full(key));
                 let secret = InlineSecret { at, key, file_key };
                 self.reading.inline_secrets.push(secret);
             }
-            let value = Secret::new(std::mem::take(&mut *value));
             return Some(Found { at, value });
         }
         let Found { at, value: path } = path?;

@@ -1,6 +1,8 @@
 //! The reading as a whole: what a document says, what is wrong with it, where.
 
 use super::*;
+use crate::auth::mint;
+use crate::time::UnixTime;
 
 mod example;
 mod problems;
@@ -56,6 +58,16 @@ fn read_with(text: &str, variables: &[(&str, &str)], files: &dyn Files) -> Resul
 
 fn read(text: &str) -> Result<Loaded, Report> {
     read_with(text, &[], &NoFiles)
+}
+
+/// Whether `secret` is `value`: they sign alike.
+fn is(secret: &Secret, value: &str) -> bool {
+    let value = Secret::new("a", value.as_bytes().to_vec().into()).expect("not empty");
+    let password = |secret| {
+        let minted = mint(secret, UnixTime::from_secs(1), None);
+        minted.expect("no identity").password
+    };
+    password(secret) == password(&value)
 }
 
 /// The configuration of a document without any finding.

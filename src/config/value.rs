@@ -1,7 +1,6 @@
 //! How a value of the document becomes a value of the daemon: one form for each kind, with the text that says so.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use zeroize::Zeroizing;
 use super::problem::{Cause, nearest};
 use super::tree::Value;
 use super::{LogAddresses, LogFormat, LogLevel};
-use crate::auth::PeerScope;
+use crate::auth::{BitRate, PeerScope};
 use crate::relay::{ByteRate, OnExpiry, Transport};
 
 /// Something that a key can hold.
@@ -194,17 +193,21 @@ impl FromText for Option<ByteRate> {
         "\"unlimited\" or a rate in bits per second, such as \"500kbit\" or \"4mbit\"";
 
     fn from_text(text: &str) -> Option<Self> {
-        const UNITS: [(&str, u64); 4] = [
-            ("kbit", 1_000),
-            ("mbit", 1_000_000),
-            ("gbit", 1_000_000_000),
-            ("bit", 1),
-        ];
         if text == "unlimited" {
             return Some(None);
         }
-        let bytes = quantity(text, &UNITS)? / 8;
-        NonZeroU64::new(bytes).map(|bytes| Some(ByteRate(bytes)))
+        let rate: BitRate = text.parse().ok()?;
+        Some(Some(ByteRate(rate.bytes())))
+    }
+}
+
+/// One character between the parts of a user name.
+impl FromText for char {
+    const FORM: &'static str = "one ASCII punctuation character, such as \":\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let character = text.parse().ok()?;
+        Self::is_ascii_punctuation(&character).then_some(character)
     }
 }
 
@@ -284,9 +287,9 @@ impl Choice for Transport {
 
 impl Choice for PeerScope {
     const CHOICES: &'static [(&'static str, Self)] = &[
-        ("call", Self::Call),
-        ("fleet", Self::Fleet),
-        ("public", Self::Public),
+        (Self::Call.name(), Self::Call),
+        (Self::Fleet.name(), Self::Fleet),
+        (Self::Public.name(), Self::Public),
     ];
 }
 

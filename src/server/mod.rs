@@ -113,7 +113,7 @@ impl Server {
         let (listeners, sockets) = listen(config, count, offload)?;
         let own_sockets = listeners.iter().copied().chain(config.metrics).collect();
         let interfaces = net::interfaces().map_err(StartError::Interfaces)?;
-        let auth = Authenticator::new(config.auth_options()?, &random()?)?;
+        let auth = Authenticator::new(config.auth.clone(), &random()?)?;
         let options = config.relay_options(own_sockets, interfaces);
         let shared = Arc::new(Shared::new(options, Arc::new(auth), random()?));
         let (phase, _) = watch::channel(Phase::Serving);

@@ -32,7 +32,7 @@ value_file = "/nowhere"
 allocations = -1
 rate = "4mb"
 "#;
-    let expected = r#"veilturn.toml:1:9: warning: realm: has 38 bytes: beyond 30, the answer to a spoofed request is more than three times its size
+    let expected = r#"veilturn.toml:1:9: warning: realm: has 38 bytes: beyond 32, the answer to a spoofed request is more than three times its size
 veilturn.toml:2:1: error: relam: unknown key (did you mean "realm"?)
 veilturn.toml:3:1: error: listen[0].addr: missing: the address and port to listen on
 veilturn.toml:4:1: error: listen[0].adr: unknown key (did you mean "addr"?)
@@ -47,7 +47,7 @@ veilturn.toml:14:18: error: auth.nonce_lifetime: must be a duration with a unit,
 veilturn.toml:15:11: error: auth.max_ttl: "10" is not a duration with a unit, such as "30s", "10m" or "24h"
 veilturn.toml:16:15: error: auth.max_session: must be between 1m and 30days
 veilturn.toml:17:14: error: auth.require_id: must be true or false, not a string
-veilturn.toml:19:6: error: auth.secret[0].id: must be 1 to 32 characters out of A-Z a-z 0-9 . _ -, because it stands in the user name of a credential
+veilturn.toml:19:6: error: auth.secret[0].id: must be characters out of A-Z a-z 0-9 - . _ ~ : @ + / ! $, because it stands in the user name of a credential
 veilturn.toml:20:9: error: auth.secret[0].value: has 5 bytes, which can be guessed: at least 16 are needed (openssl rand -base64 32)
 veilturn.toml:21:1: error: auth.secret[1].id: missing: the name of this secret, such as "2026-11"
 veilturn.toml:22:14: error: auth.secret[1].value_file: cannot read /nowhere: no such file
@@ -199,8 +199,11 @@ const ADDITIONS: &str = r#"
 [[auth.user]]¶name = "a" | auth.user[0]: needs either password
 [[auth.user]]¶name = "a"¶password = "pQ4nVx7LbHs1" | warning: auth.user[0].password: has 12 bytes
 [[auth.user]]¶name = "a"¶password = "" | auth.user[0].password: is a placeholder
-[[auth.user]]¶name = "17:a"¶password = "pQ4nVx7LbHs1dKe8" | auth.user[0].name: must be
-[[auth.user]]¶name = "17"¶password = "pQ4nVx7LbHs1dKe8" | auth.user[0].name: must be
+[[auth.user]]¶name = "a\u0007"¶password = "pQ4nVx7LbHs1dKe8" | auth.user[0].name: must be
+[[auth.user]]¶name = "\u212A\u2028"¶password = "pQ4nVx7LbHs1dKe8" | error: auth: user name
+[[auth.user]]¶name = "a"¶sha256_key = "pQ4nVx7LbHs1dKe8" | auth.user[0].sha256_key: must be 64
+[auth]¶separator = "::" | auth.separator: "::" is not one ASCII punctuation
+[auth]¶leeway = "1h" | auth.leeway: must be between 0s and 5m
 [[auth.user]]¶name = ""¶password = "pQ4nVx7LbHs1dKe8" | auth.user[0].name: must be
 [auth]¶max_session = "5m" | lifetimes.allocation_default: must not be longer than auth.max_session
 [lifetimes]¶allocation_default = "2h" | must not be longer than lifetimes.allocation_max
@@ -209,7 +212,7 @@ const ADDITIONS: &str = r#"
 [lifetimes]¶reservation = "5s" | warning: lifetimes.reservation: RFC 8656 section 7.2
 [lifetimes]¶quarantine = "2h" | lifetimes.quarantine: must be between 0s and 1h
 [limits]¶channels = 4097 | limits.channels: must be between 1 and 4096
-[limits]¶rate = "7bit" | limits.rate: "7bit" is not
+[limits]¶rate = "0bit" | limits.rate: "0bit" is not
 [limits]¶rate = "99999999999999gbit" | limits.rate: "99999999999999gbit" is not
 [peers]¶allow = ["10.0.0.0/40"] | peers.allow[0]: "10.0.0.0/40" is not a prefix
 [peers]¶allow = ["::/0"] | warning: peers.allow: ::/0 contains every address

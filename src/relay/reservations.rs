@@ -102,6 +102,12 @@ impl Reservations {
         self.waiting.front().map(|it| it.until)
     }
 
+    /// The relayed addresses that wait.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
+        self.waiting.iter().map(|it| it.relayed)
+    }
+
     /// How many ports wait.
     #[must_use]
     pub fn len(&self) -> usize {

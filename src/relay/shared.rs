@@ -90,6 +90,22 @@ impl Shared {
         Some((pool.in_use(), pool.in_use() + pool.free() + pool.resting()))
     }
 
+    /// How many ports of a family are taken, free and resting, as of the last time that one was drawn.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn port_counts(&self, family: Family) -> Option<(usize, usize, usize)> {
+        let ports = self.lock();
+        let pool = ports.pools.of(family)?;
+        Some((pool.in_use(), pool.free(), pool.resting()))
+    }
+
+    /// How many ports of a family wait for their token.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn reserved_ports(&self, family: Family) -> usize {
+        let ports = self.lock();
+        let relayed = ports.reservations.relayed();
+        relayed.filter(|it| Family::of(it.ip()) == family).count()
+    }
+
     /// Whether relayed addresses of a family are to be had here.
     pub(super) const fn serves(&self, family: Family) -> bool {
         match family {

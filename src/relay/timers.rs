@@ -40,6 +40,14 @@ impl Timers {
             .retain(|Reverse((deadline, id))| wanted(*deadline, *id));
     }
 
+    /// Whether there is such an entry.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn contains(&self, deadline: Tick, id: AllocationId) -> bool {
+        self.heap
+            .iter()
+            .any(|Reverse(entry)| *entry == (deadline, id))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.heap.len()
     }

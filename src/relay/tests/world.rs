@@ -114,11 +114,21 @@ impl Outcome {
     }
 }
 
+/// One call of [`Host::open`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) local: SocketAddr,
+    pub(super) token: RelayToken,
+    pub(super) outcome: Result<(), OpenError>,
+}
+
 /// The imaginary host: a socket is an entry in a map.
 #[derive(Debug, Default)]
 pub(super) struct FakeHost {
     last: u32,
     pub(super) open: BTreeMap<u32, (SocketAddr, RelayToken)>,
+    /// The attempts to open a socket, in order.
+    pub(super) attempts: Vec<Attempt>,
     /// Local addresses that another program holds.
     pub(super) taken: Vec<SocketAddr>,
     /// Whether the machine has no descriptors left.
@@ -131,17 +141,13 @@ pub(super) struct FakeHost {
 
 impl Host for FakeHost {
     fn open(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError> {
-        if self.exhausted {
-            return Err(OpenError::Unavailable);
-        }
-        let held = self.open.values().any(|(address, _)| *address == local);
-        assert!(!held, "a port is given out once at a time");
-        if self.taken.contains(&local) {
-            return Err(OpenError::PortTaken);
-        }
-        self.last += 1;
-        self.open.insert(self.last, (local, token));
-        Ok(SocketId(self.last))
+        let opened = self.try_open(local, token);
+        self.attempts.push(Attempt {
+            local,
+            token,
+            outcome: opened.map(|_| ()),
+        });
+        opened
     }
 
     fn close(&mut self, socket: SocketId) {
@@ -157,6 +163,22 @@ impl Host for FakeHost {
             Event::PeerRefused { peer, .. } => self.refused.push(peer.reveal()),
             Event::Allocated { .. } => (),
         }
+    }
+}
+
+impl FakeHost {
+    fn try_open(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError> {
+        if self.exhausted {
+            return Err(OpenError::Unavailable);
+        }
+        let held = self.open.values().any(|(address, _)| *address == local);
+        assert!(!held, "a port is given out once at a time");
+        if self.taken.contains(&local) {
+            return Err(OpenError::PortTaken);
+        }
+        self.last += 1;
+        self.open.insert(self.last, (local, token));
+        Ok(SocketId(self.last))
     }
 }
 
@@ -315,9 +337,20 @@ impl World {
         &mut self,
         local: SocketAddr,
         peer: SocketAddr,
-        (kind, code, mtu): (u8, u8, u32),
+        error: (u8, u8, u32),
     ) -> Outcome {
         let (worker, token) = self.socket(local).expect("an open relay socket");
+        self.icmp_on(worker, token, peer, error)
+    }
+
+    /// Gives a worker an ICMP error for the relay socket that was opened with `token`.
+    pub(super) fn icmp_on(
+        &mut self,
+        worker: usize,
+        token: RelayToken,
+        peer: SocketAddr,
+        (kind, code, mtu): (u8, u8, u32),
+    ) -> Outcome {
         let mut buf = buffer(&[]);
         let error = IcmpError {
             peer: Masked::new(peer),
@@ -340,14 +373,31 @@ impl World {
                 .min()
                 .unwrap_or(end);
             self.jump(due.clamp(self.now.tick, end));
-            for (relay, host) in self.relays.iter_mut().zip(&mut self.hosts) {
-                relay.handle_timeout(self.now, host);
-            }
+            self.serve_timers();
             if due > end {
                 break;
             }
         }
         self.jump(end);
+        self.assert_invariants();
+    }
+
+    /// Lets time pass while the shell does not come round to its timers.
+    pub(super) fn skip(&mut self, span: Duration) {
+        self.jump(self.now.tick.after(span));
+    }
+
+    /// Ends what has expired, as the shell would.
+    pub(super) fn serve_timers(&mut self) {
+        for (relay, host) in self.relays.iter_mut().zip(&mut self.hosts) {
+            relay.handle_timeout(self.now, host);
+        }
+    }
+
+    /// Sweeps all state.
+    #[track_caller]
+    pub(super) fn assert_invariants(&self) {
+        self.shared.assert_invariants(&self.relays);
     }
 
     /// As [`Self::pass`], in whole seconds.
@@ -403,7 +453,7 @@ impl World {
     }
 
     fn outcome(&self, worker: usize, verdict: Verdict, buf: &[u8]) -> Outcome {
-        self.relays[worker].assert_invariants();
+        self.assert_invariants();
         match verdict {
             Verdict::Reply(span) => Outcome::Reply(buf[span.range()].to_vec()),
             Verdict::ToClient { to, span } => Outcome::ToClient {

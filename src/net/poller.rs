@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::unix::AsyncFd;
 
@@ -13,7 +14,11 @@ use super::sys::{Epoll, Ready};
 /// A set of sockets, level-triggered: a socket that was not read to its end is reported again.
 ///
 /// A socket that is closed leaves the set by itself.
-pub struct Poller(AsyncFd<Epoll>);
+pub struct Poller {
+    epoll: AsyncFd<Epoll>,
+    /// How often in a row sockets were ready.
+    streak: AtomicU32,
+}
 
 impl Poller {
     /// Opens an empty set and registers it with the runtime that this is called in.
@@ -26,7 +31,10 @@ impl Poller {
     ///
     /// Outside a tokio runtime that has I/O enabled.
     pub fn new() -> io::Result<Self> {
-        Epoll::new()?.register().map(Self)
+        Ok(Self {
+            epoll: Epoll::new()?.register()?,
+            streak: AtomicU32::new(0),
+        })
     }
 
     /// Adds a socket; its events carry `token`.
@@ -35,7 +43,7 @@ impl Poller {
     ///
     /// What the kernel answers: memory or the limit of watches is exhausted, or the socket is already in the set.
     pub fn add(&self, socket: &impl AsFd, token: u64) -> io::Result<()> {
-        self.0.get_ref().add(socket.as_fd(), token)
+        self.epoll.get_ref().add(socket.as_fd(), token)
     }
 
     /// Removes a socket.
@@ -44,24 +52,30 @@ impl Poller {
     ///
     /// What the kernel answers: the socket is not in the set.
     pub fn remove(&self, socket: &impl AsFd) -> io::Result<()> {
-        self.0.get_ref().remove(socket.as_fd())
+        self.epoll.get_ref().remove(socket.as_fd())
     }
 
     /// Waits until a socket is ready, and fills `events` as [`Self::poll`] does.
     ///
-    /// May be dropped at any point: nothing is lost.
+    /// May be dropped at any point: nothing is lost. Under load it gives way to the other tasks of the runtime once in
+    /// a while, which the reactor by itself does not do.
     ///
     /// # Errors
     ///
     /// What the kernel or the runtime's reactor answers.
     pub async fn ready(&self, events: &mut Events) -> io::Result<()> {
+        if self.streak.fetch_add(1, Ordering::Relaxed) >= STREAK_MAX {
+            self.streak.store(0, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
         loop {
-            let mut guard = self.0.readable().await?;
+            let mut guard = self.epoll.readable().await?;
             if self.poll(events)? > 0 {
                 guard.retain_ready();
                 return Ok(());
             }
             guard.clear_ready();
+            self.streak.store(0, Ordering::Relaxed);
         }
     }
 
@@ -74,7 +88,7 @@ impl Poller {
     /// What the kernel answers; a signal counts as nothing ready.
     pub fn poll(&self, events: &mut Events) -> io::Result<usize> {
         events.len = 0;
-        match self.0.get_ref().poll(&mut events.ready) {
+        match self.epoll.get_ref().poll(&mut events.ready) {
             Ok(count) => events.len = count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -120,3 +134,6 @@ pub struct Event {
     /// An error waits: read it with [`super::UdpSocket::next_error`] until there is none, or it is reported for ever.
     pub error: bool,
 }
+
+/// Rounds of events, of at most a batch or so each, between two turns of the other tasks.
+const STREAK_MAX: u32 = 8;

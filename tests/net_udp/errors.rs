@@ -1,6 +1,6 @@
 //! ICMP errors: they reach the error queue with the peer they are about, and disturb nothing else.
 
-use veilturn::net::{Batch, IcmpError, Peer, QueuedError};
+use veilturn::net::{Batch, IcmpError, Peer, QueuedError, UdpSocket};
 
 use crate::support::*;
 
@@ -95,6 +95,26 @@ fn a_drained_queue_is_no_longer_reported() {
         let other = relay(at);
         send(&other, to(socket.local_addr()), b"x");
         assert!(!wait(&socket).error);
+    }
+}
+
+#[test]
+fn an_error_that_found_no_room_is_not_reported_for_ever() {
+    for at in LOOPBACKS {
+        let mut options = PLAIN;
+        options.recv_buffer = 4096;
+        let socket = UdpSocket::relay(addr(at), &options).unwrap();
+        let other = relay(at);
+        for _ in 0..50 {
+            send(&other, to(socket.local_addr()), b"");
+        }
+        send(&socket, to(deserted(at)), b"x");
+        while !wait(&socket).error {}
+
+        assert_eq!(socket.next_error(), None);
+
+        let event = wait(&socket);
+        assert!(event.readable && !event.error);
     }
 }
 

@@ -56,11 +56,11 @@ fn an_ipv4_client_is_seen_as_ipv4() {
 }
 
 #[test]
-fn both_families_share_a_port() {
+fn an_ipv6_wildcard_leaves_the_port_free_for_ipv4() {
     let v6 = listener("[::]:0");
     let port = v6.local_addr().port();
 
-    let v4 = UdpSocket::listen(addr(&format!("0.0.0.0:{port}")), &PLAIN);
+    let v4 = UdpSocket::relay(addr(&format!("0.0.0.0:{port}")), &PLAIN);
 
     assert!(v4.is_ok());
 }

@@ -32,7 +32,7 @@ fn large_datagrams_on_small_paths() {
 
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("6 passed"), "{text}");
+    assert!(text.contains("8 passed"), "{text}");
 }
 
 #[test]
@@ -120,6 +120,41 @@ fn a_router_that_may_not_fragment_tells_its_mtu() {
 
 #[test]
 #[ignore = "runs in a network of its own"]
+fn a_router_is_heard_after_the_socket_is_back_to_fragmenting() {
+    let sender = relay("10.1.0.1:0");
+    let target = addr("10.2.0.3:9");
+    // The next hop is not known, so that the datagram waits until it is.
+    send(&sender, whole(to(target)), &[1; 1400]);
+
+    let next_hop = "neigh replace 10.1.0.253 lladdr 02:00:00:00:00:01 dev veth0";
+    let status = Command::new("ip").args(next_hop.split(' ')).status();
+
+    assert!(status.unwrap().success());
+    assert_eq!(next_error(&sender), icmp(target, 3, 4, 1300));
+}
+
+#[test]
+#[ignore = "runs in a network of its own"]
+fn a_run_is_split_where_some_must_not_be_fragmented() {
+    let options = with(Offload {
+        gso: true,
+        gro: false,
+    });
+    let sender = UdpSocket::relay(addr("10.1.0.1:0"), &options).unwrap();
+    let closed = addr("10.2.0.2:9");
+    let mut batch = Batch::new(1);
+    batch.send_copy(to(closed), &[1; 1400]);
+    batch.send_copy(whole(to(closed)), &[1; 1400]);
+
+    assert_eq!(batch.flush(|()| Some(&sender)).sent, 2);
+
+    let errors = [next_error(&sender), next_error(&sender)];
+    assert!(errors.contains(&icmp(closed, 3, 3, 0)), "{errors:?}");
+    assert!(errors.contains(&icmp(closed, 3, 4, 1300)), "{errors:?}");
+}
+
+#[test]
+#[ignore = "runs in a network of its own"]
 fn an_ipv6_packet_too_big_is_told_and_the_next_one_is_fragmented() {
     let sender = relay("[fd00:1::1]:0");
     let closed = addr("[fd00:2::2]:9");
@@ -181,6 +216,7 @@ ip link add name veth0 type veth peer name veth1 netns router
 ip -n router link add name veth2 type veth peer name veth3 netns far
 ip -n router link set veth2 mtu 1300
 ip -n far link set veth3 mtu 1300
+ip -n router link set veth1 address 02:00:00:00:00:01
 ip addr add 10.1.0.1/24 dev veth0
 ip addr add fd00:1::1/64 dev veth0 nodad
 ip -n router addr add 10.1.0.254/24 dev veth1
@@ -197,6 +233,7 @@ ip -n router link set veth1 up
 ip -n router link set veth2 up
 ip -n far link set veth3 up
 ip route add default via 10.1.0.254
+ip route add 10.2.0.3 via 10.1.0.253
 ip -6 route add default via fd00:1::fe
 ip -n far route add default via 10.2.0.254
 ip -n far -6 route add default via fd00:2::fe

@@ -1,5 +1,10 @@
 //! The poller inside a runtime.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake};
+
 use veilturn::net::{Batch, Event, Events, Poller};
 
 use crate::support::*;
@@ -48,6 +53,55 @@ fn every_datagram_wakes_anew_after_the_poller_ran_dry() {
             while batch.next_datagram(|_| false).is_some() {}
             let _nothing = batch.flush(|()| None);
         }
+    });
+}
+
+#[test]
+fn a_poller_that_ran_dry_waits_without_spinning() {
+    let socket = relay("127.0.0.1:0");
+    let sender = relay("127.0.0.1:0");
+    let mut events = Events::new(8);
+    let mut batch = Batch::<()>::new(4);
+    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+    runtime().block_on(async {
+        let poller = Poller::new().unwrap();
+        poller.add(&socket, 1).unwrap();
+        send(&sender, to(socket.local_addr()), b"x");
+        wait_for(&poller, &mut events).await;
+        batch.receive(&socket, 4).unwrap();
+
+        let waker = wakes.clone().into();
+        let waiting = pin!(poller.ready(&mut events)).poll(&mut Context::from_waker(&waker));
+
+        assert!(waiting.is_pending());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    });
+}
+
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_socket_that_is_always_ready_leaves_room_for_other_tasks() {
+    let socket = relay("127.0.0.1:0");
+    let mut events = Events::new(8);
+    runtime().block_on(async {
+        let poller = Poller::new().unwrap();
+        poller.add(&socket, 1).unwrap();
+        send(&relay("127.0.0.1:0"), to(socket.local_addr()), b"x");
+        wait_for(&poller, &mut events).await;
+        let other = tokio::spawn(async {});
+
+        for _ in 0..20 {
+            wait_for(&poller, &mut events).await;
+        }
+
+        assert!(other.is_finished());
     });
 }
 

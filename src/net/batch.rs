@@ -104,7 +104,7 @@ pub struct Datagram<'a> {
     pub to: IpAddr,
     /// The buffer that it lies in.
     pub buffer: &'a mut [u8],
-    /// Where it starts in the buffer, [`super::HEADROOM`] bytes or more from the start.
+    /// Where it starts in the buffer: [`super::HEADROOM`].
     pub start: usize,
     /// Its length in bytes.
     pub len: usize,

@@ -109,34 +109,35 @@ impl Inbox {
         };
         self.current = Some(Current {
             place,
-            origin: buffer.start,
-            datagram: own.clone(),
+            buffer: buffer.clone(),
+            datagram: own,
         });
         Some(Datagram {
             from: message.from,
             to: message.to,
-            start: if matches!(place, Place::Alone) {
-                own.start - buffer.start
-            } else {
-                HEADROOM
-            },
+            start: HEADROOM,
             len,
             buffer: &mut self.bytes[buffer],
         })
     }
 
     /// What `span` of the current datagram's buffer is; `None` where there is no current datagram.
+    ///
+    /// # Panics
+    ///
+    /// Where `span` is not within the buffer.
     pub(super) fn content(&self, span: Range<usize>) -> Option<Content<'_>> {
         let current = self.current.as_ref()?;
-        let span = current.origin + span.start..current.origin + span.end;
-        let all = &self.bytes[span.clone()];
+        // Beyond the buffer are other people's datagrams.
+        assert!(span.start <= span.end && span.end <= current.buffer.len());
+        let span = current.buffer.start + span.start..current.buffer.start + span.end;
         Some(match current.place {
             Place::Alone => Content::Received {
                 head: &[],
                 body: span,
                 tail: &[],
             },
-            Place::Isolated => Content::Copy(all),
+            Place::Isolated => Content::Copy(&self.bytes[span]),
             Place::Between => {
                 let own = &current.datagram;
                 let start = own.start.clamp(span.start, span.end);
@@ -231,8 +232,8 @@ impl Message {
 /// The datagram that was handed out last.
 struct Current {
     place: Place,
-    /// Where its buffer starts in the slots.
-    origin: usize,
+    /// Where its buffer is in the slots.
+    buffer: Range<usize>,
     /// Where it was received.
     datagram: Range<usize>,
 }

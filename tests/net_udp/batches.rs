@@ -114,6 +114,20 @@ fn a_datagram_has_the_headroom_and_an_answer_fits() {
 }
 
 #[test]
+#[should_panic(expected = "span.end <= current.buffer.len()")]
+fn a_span_beyond_the_buffer_is_not_sent() {
+    let (socket, sender) = (relay("127.0.0.1:0"), relay("127.0.0.1:0"));
+    send(&sender, to(socket.local_addr()), b"x");
+    wait(&socket);
+    let mut batch = Batch::new(2);
+    batch.receive(&socket, 1).unwrap();
+    let datagram = batch.next_datagram(|_| false).unwrap();
+    let span = 0..datagram.buffer.len() + 1;
+
+    batch.send(to(sender.local_addr()), span);
+}
+
+#[test]
 fn several_sockets_fill_one_batch_until_it_is_full() {
     let sockets = [relay("127.0.0.1:0"), relay("127.0.0.1:0")];
     let sender = relay("127.0.0.1:0");

@@ -8,12 +8,12 @@ use crate::support::*;
 fn a_closed_port_is_reported_with_its_address() {
     for (at, kind, code) in [(LOOPBACKS[0], 3, 3), (LOOPBACKS[1], 1, 4)] {
         let socket = relay(at);
-        let nobody = deserted(at);
-        send(&socket, to(nobody), b"x");
+        let nobody = nobody(at);
+        send(&socket, to(local(&nobody)), b"x");
 
         assert!(wait(&socket).error);
         let expected = IcmpError {
-            peer: Peer(nobody),
+            peer: Peer(local(&nobody)),
             kind,
             code,
             mtu: 0,
@@ -27,9 +27,9 @@ fn a_closed_port_is_reported_with_its_address() {
 fn every_closed_port_is_reported_for_itself() {
     for at in LOOPBACKS {
         let socket = relay(at);
-        let nobodies: Vec<_> = [(); 5].map(|()| deserted(at)).into();
-        for &nobody in &nobodies {
-            send(&socket, to(nobody), b"x");
+        let nobodies = [(); 5].map(|()| nobody(at));
+        for nobody in &nobodies {
+            send(&socket, to(local(nobody)), b"x");
         }
 
         let mut peers = Vec::new();
@@ -43,7 +43,7 @@ fn every_closed_port_is_reported_for_itself() {
             }
         }
 
-        assert_eq!(peers, nobodies);
+        assert_eq!(peers, nobodies.each_ref().map(local));
     }
 }
 
@@ -52,10 +52,10 @@ fn a_pending_error_costs_other_peers_nothing() {
     for at in LOOPBACKS {
         let socket = relay(at);
         let receiver = relay(at);
-        let nobody = deserted(at);
+        let nobody = nobody(at);
         let mut batch = Batch::new(1);
         for _ in 0..20 {
-            batch.send_copy(to(nobody), b"lost");
+            batch.send_copy(to(local(&nobody)), b"lost");
             batch.send_copy(to(receiver.local_addr()), b"arrives");
         }
 
@@ -72,7 +72,8 @@ fn a_pending_error_does_not_hide_what_arrived() {
         let socket = relay(at);
         let other = relay(at);
         send(&other, to(socket.local_addr()), b"arrived");
-        send(&socket, to(deserted(at)), b"x");
+        let nobody = nobody(at);
+        send(&socket, to(local(&nobody)), b"x");
         while !wait(&socket).error {}
         let mut batch = Batch::<()>::new(4);
 
@@ -87,7 +88,8 @@ fn a_pending_error_does_not_hide_what_arrived() {
 fn a_drained_queue_is_no_longer_reported() {
     for at in LOOPBACKS {
         let socket = relay(at);
-        send(&socket, to(deserted(at)), b"x");
+        let nobody = nobody(at);
+        send(&socket, to(local(&nobody)), b"x");
         while !wait(&socket).error {}
 
         while socket.next_error().is_some() {}
@@ -108,7 +110,8 @@ fn an_error_that_found_no_room_is_not_reported_for_ever() {
         for _ in 0..50 {
             send(&other, to(socket.local_addr()), b"");
         }
-        send(&socket, to(deserted(at)), b"x");
+        let nobody = nobody(at);
+        send(&socket, to(local(&nobody)), b"x");
         while !wait(&socket).error {}
 
         assert_eq!(socket.next_error(), None);
@@ -123,7 +126,8 @@ fn a_listener_hears_of_no_error() {
     for at in LOOPBACKS {
         let socket = listener(at);
         let other = relay(at);
-        send(&socket, to(deserted(at)), b"x");
+        let nobody = nobody(at);
+        send(&socket, to(local(&nobody)), b"x");
         send(&other, to(socket.local_addr()), b"x");
 
         let event = wait(&socket);

@@ -40,9 +40,17 @@ pub(crate) fn peer(at: &str) -> Peer {
     peer
 }
 
-/// An address that nobody listens at.
-pub(crate) fn deserted(at: &str) -> SocketAddr {
-    peer(at).local_addr().expect("bound")
+/// The holder of an address at which nobody is to be reached: what is not from its one partner is refused.
+pub(crate) fn nobody(at: &str) -> Peer {
+    let nobody = peer(at);
+    let partner = (nobody.local_addr().expect("bound").ip(), 1);
+    nobody.connect(partner).expect("a partner");
+    nobody
+}
+
+/// Where `peer` is.
+pub(crate) fn local(peer: &Peer) -> SocketAddr {
+    peer.local_addr().expect("bound")
 }
 
 pub(crate) fn to(to: SocketAddr) -> Envelope<()> {

@@ -12,11 +12,11 @@ use veilturn::client::{
     AllocateOptions, Client, ClientOptions, Completed, Dialect, Families, Port, Received,
     RequestError, RequestId, Success, wrap,
 };
+use veilturn::config::{self, Config};
 use veilturn::masked::Masked;
 use veilturn::relay::{
-    Event, FiveTuple, HEADROOM, Host, Lifetimes, Limits, Link, MIN_BUFFER, OnExpiry, OpenError,
-    Options, Packet, PeerOptions, Relay, RelayAddress, RelayToken, Shared, SocketId, Transport,
-    Verdict,
+    Event, FiveTuple, HEADROOM, Host, Link, MIN_BUFFER, OpenError, Options, Packet, Relay,
+    RelayAddress, RelayToken, Shared, SocketId, Transport, Verdict,
 };
 use veilturn::time::{Now, Tick, UnixTime};
 use veilturn::wire::{ChannelNumber, Family, Message, Method};
@@ -639,6 +639,9 @@ fn client_address(number: u8) -> SocketAddr {
 
 const SERVER: &str = "192.88.1.1";
 
+const SECRET: &str = "an-example-secret-of-some-length";
+
+/// The defaults, with relayed addresses that no policy objects to and peers of the same call alone.
 fn options() -> Options {
     let relay = |ip: &str| {
         let ip = ip.parse().expect("an address");
@@ -647,43 +650,15 @@ fn options() -> Options {
             advertise: ip,
         }
     };
-    Options {
-        ipv4: Some(relay("192.88.1.5")),
-        ipv6: Some(relay("2600:1::5")),
-        ports: 50_000..=50_099,
-        legacy_clients: false,
-        lifetimes: Lifetimes {
-            allocation_default: Duration::from_secs(600),
-            allocation_max: Duration::from_secs(3600),
-            permission: Duration::from_secs(300),
-            channel: Duration::from_secs(600),
-            reservation: Duration::from_secs(30),
-            quarantine: Duration::from_secs(60),
-            session_max: Duration::from_secs(86_400),
-        },
-        limits: Limits {
-            allocations: 64,
-            allocations_per_user: 8,
-            permissions: 8,
-            channels: 6,
-            rate: None,
-            challenges_per_second: 1_000,
-            bindings_per_second: 1_000,
-            icmp_per_second: 4,
-        },
-        peers: PeerOptions {
-            scope: PeerScope::Call,
-            fleet: Vec::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-            deny_ports: Vec::new(),
-            own_sockets: Vec::new(),
-            own_addresses: Vec::new(),
-        },
-        on_expiry: OnExpiry::Keep,
-        binding: true,
-        software: None,
-    }
+    let config = Config::dev(0, config::Secret::new(SECRET.to_owned()));
+    let mut options = config.relay_options(Vec::new(), Vec::new());
+    options.ipv4 = Some(relay("192.88.1.5"));
+    options.ipv6 = Some(relay("2600:1::5"));
+    options.limits.challenges_per_second = 1_000;
+    options.lifetimes.permission = Duration::from_secs(300);
+    options.peers.scope = PeerScope::Call;
+    options.peers.allow.clear();
+    options
 }
 
 fn auth(offer_md5: bool) -> AuthOptions {
@@ -701,8 +676,7 @@ fn auth(offer_md5: bool) -> AuthOptions {
 }
 
 fn secret() -> Secret {
-    let value = b"an-example-secret-of-some-length".to_vec();
-    Secret::new("test", Zeroizing::new(value)).expect("a sound secret")
+    Secret::new("test", Zeroizing::new(SECRET.into())).expect("a sound secret")
 }
 
 /// A datagram as the shell would hand it to the relay.

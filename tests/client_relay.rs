@@ -650,7 +650,10 @@ fn options() -> Options {
             advertise: ip,
         }
     };
-    let config = Config::dev(0, config::Secret::new(SECRET.to_owned()));
+    let config = Config::dev(
+        0,
+        Secret::new("test", Zeroizing::new(SECRET.as_bytes().to_vec())).unwrap(),
+    );
     let mut options = config.relay_options(Vec::new(), Vec::new());
     options.ipv4 = Some(relay("192.88.1.5"));
     options.ipv6 = Some(relay("2600:1::5"));

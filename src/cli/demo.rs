@@ -1,6 +1,6 @@
 //! `veilturn demo`: a masked call through a relay in this process, and what each party saw of the other.
 //!
-//! [`hold`] runs the call against any relay and gives [`Findings`]; `show` prints them. One party is `party`, what they
+//! [`hold`] runs the call through any relay and gives [`Findings`]; `show` prints them. One party is `party`, what they
 //! say to each other `talk`, and what they must not see `watch`.
 
 mod party;
@@ -15,44 +15,79 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use self::party::Party;
-pub use self::show::Style;
+pub(super) use self::show::Style;
 use self::talk::Talk;
-use crate::auth::{
-    ClaimError, Claims, Credential, CredentialError, PeerScope, Secret, SecretError, mint,
-};
+use crate::auth::{ClaimError, Claims, Credential, CredentialError, PeerScope, Secret, mint};
 use crate::client::{RequestError, StartError, Success};
+use crate::config::Config;
+use crate::server::{self, Server};
 use crate::time::UnixTime;
+
+/// How long the credentials are valid, in seconds; a call outlives them.
+const TTL: u64 = 3600;
 
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct DemoArgs {
-    /// How many packets alice sends; bob answers each.
+pub(super) struct DemoArgs {
+    /// How many packets alice sends; bob answers each
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub packets: u32,
-    /// How many packets alice sends per second.
+    packets: u32,
+    /// How many packets alice sends per second
     #[arg(long, default_value_t = 500, value_name = "PPS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub rate: u32,
-    /// Bytes of application data in a packet.
+    rate: u32,
+    /// Bytes of application data in a packet
     #[arg(long, default_value_t = 160, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(16..=1200))]
-    pub size: u16,
+    size: u16,
 }
 
 /// What the demo came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// Nothing was lost, and nobody saw what they must not see.
     Masked,
     /// Something was lost or seen.
     Broken,
 }
 
+/// Starts a relay on a free port of the loopback interface, holds a call through it and prints what came of it.
+///
+/// # Errors
+///
+/// [`DemoError`], where there was no call to tell of, or `out` does not take it.
+pub(super) fn run(
+    args: DemoArgs,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<Outcome, DemoError> {
+    let secret = super::fresh_secret()?;
+    let server = Server::start(&Config::dev(0, secret.clone()))?;
+    let relay = *server
+        .listeners()
+        .first()
+        .expect("this configuration has a listener");
+    let cast = Cast::mint(&secret, server.now().unix)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(DemoError::Runtime)?;
+    let findings = runtime.block_on(hold(relay, cast, args))?;
+    server.stop().map_err(DemoError::Relay)?;
+    show::print(&findings, out, style).map_err(DemoError::Print)?;
+    Ok(findings.outcome())
+}
+
 /// Why there was no call.
 #[derive(Debug, Error)]
-pub enum DemoError {
+pub(super) enum DemoError {
+    /// There is no relay.
+    #[error(transparent)]
+    Start(#[from] server::StartError),
+    /// There is nothing to run the parties on.
+    #[error("cannot start the parties")]
+    Runtime(#[source] io::Error),
     /// A party has no socket.
     #[error("cannot open a socket on {ip}")]
     Socket {
@@ -80,37 +115,29 @@ pub enum DemoError {
         /// Why.
         source: RequestError,
     },
-    /// The secret is no secret.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// The claims cannot be written.
     #[error(transparent)]
     Claims(#[from] ClaimError),
     /// No credential can be minted.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// The operating system has no randomness to give.
-    #[error("the operating system gives no random numbers")]
-    Randomness,
     /// The findings cannot be printed.
     #[error("cannot print")]
     Print(#[source] io::Error),
 }
 
 /// The credentials of a demonstration.
-#[derive(Clone, Debug)]
-pub struct Cast {
+struct Cast {
     /// Calls.
-    pub alice: Credential,
+    alice: Credential,
     /// Is called.
-    pub bob: Credential,
+    bob: Credential,
     /// Has a credential for another call, and tries to get into this one.
-    pub mallory: Credential,
+    mallory: Credential,
 }
 
 /// What came of a demonstration.
-#[derive(Clone, Debug)]
-pub struct Findings {
+struct Findings {
     relay: SocketAddr,
     alice: PartyFindings,
     bob: PartyFindings,
@@ -123,7 +150,6 @@ pub struct Findings {
 }
 
 /// What came to one party.
-#[derive(Clone, Copy, Debug)]
 struct PartyFindings {
     address: SocketAddr,
     relayed: SocketAddr,
@@ -139,14 +165,13 @@ struct PartyFindings {
 }
 
 impl Cast {
-    /// Mints credentials that are valid for five minutes from `now`: two for one call, one for another.
+    /// Mints credentials from `now` on: two for one call, one for another.
     ///
     /// # Errors
     ///
-    /// [`DemoError::Secret`], [`DemoError::Claims`] or [`DemoError::Credential`].
-    pub fn mint(secret: &Zeroizing<String>, now: UnixTime) -> Result<Self, DemoError> {
-        let secret = Secret::new("demo", Zeroizing::new(secret.as_bytes().to_vec()))?;
-        let expires = UnixTime::from_secs(now.as_secs() + 300);
+    /// [`DemoError::Claims`] or [`DemoError::Credential`].
+    fn mint(secret: &Secret, now: UnixTime) -> Result<Self, DemoError> {
+        let expires = UnixTime::from_secs(now.as_secs() + TTL);
         let credential = |call, party| -> Result<Credential, DemoError> {
             let claims = Claims {
                 call: Some(call),
@@ -154,7 +179,7 @@ impl Cast {
                 peers: Some(PeerScope::Call),
                 ..Claims::default()
             };
-            Ok(mint(&secret, expires, Some(&claims.to_id()?))?)
+            Ok(mint(secret, expires, Some(&claims.to_id()?))?)
         };
         Ok(Self {
             alice: credential("demo", "alice")?,
@@ -169,7 +194,7 @@ impl Cast {
 /// # Errors
 ///
 /// [`DemoError`], where there was no call to tell of.
-pub async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findings, DemoError> {
+async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findings, DemoError> {
     let start = Instant::now();
     let party = |name, host, credential| {
         let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, host));
@@ -188,7 +213,7 @@ pub async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findi
 
     let intrusion = mallory.intrude(at_bob).await?;
     let talk = Talk::new(args);
-    let mut round_trips = talk.hold(&mut alice, &mut bob).await?;
+    let mut round_trips = talk.hold(&mut alice, &mut bob, &mut mallory).await?;
     let overheard = mallory.overheard().await?;
     for party in [&mut alice, &mut bob, &mut mallory] {
         party.leave().await?;
@@ -205,17 +230,8 @@ pub async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findi
 }
 
 impl Findings {
-    /// Prints them.
-    ///
-    /// # Errors
-    ///
-    /// Where `out` does not take them.
-    pub fn print(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
-        show::print(self, out, style)
-    }
-
     /// What they come to.
-    pub fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         let unharmed = |party: &PartyFindings| party.leaks == 0 && party.foreign == 0;
         if self.lost() == 0 && self.is_kept_out() && unharmed(&self.alice) && unharmed(&self.bob) {
             Outcome::Masked
@@ -237,5 +253,53 @@ impl Findings {
 
     const fn sent(&self) -> u32 {
         self.alice.sent + self.bob.sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_through_the_relay_is_masked_and_says_so() {
+        let args = DemoArgs {
+            packets: 50,
+            rate: 1_000,
+            size: 100,
+        };
+        let mut out = Vec::new();
+
+        let outcome = run(args, &mut out, Style::Plain).unwrap();
+
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(outcome, Outcome::Masked, "{text}");
+        for line in [
+            "(50 packets); bob's 127.0.0.3 appeared nowhere in ",
+            "(50 packets); alice's 127.0.0.2 appeared nowhere in ",
+            "lost       0 of 100 packets",
+            "round trip min ",
+            "channel to bob refused with 403; packets to bob went nowhere",
+        ] {
+            assert!(text.contains(line), "{line:?} is missing:\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_watch_finds_an_address_that_the_relay_does_tell() {
+        let secret = crate::cli::fresh_secret().unwrap();
+        let server = Server::start(&Config::dev(0, secret.clone())).unwrap();
+        let cast = Cast::mint(&secret, server.now().unix).unwrap();
+        let (ip, relay) = (Ipv4Addr::LOCALHOST.into(), server.listeners()[0]);
+        let mut alice = Party::join("alice", ip, relay, cast.alice, Instant::now())
+            .await
+            .unwrap();
+        alice.watch_for(alice.address());
+
+        let relayed = alice.allocate().await.unwrap();
+
+        assert!(
+            alice.findings(relayed).leaks >= 1,
+            "a relay tells a party its own address"
+        );
     }
 }

@@ -7,12 +7,14 @@ pub mod mint;
 mod serve;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
 
+use crate::auth::Secret;
 use crate::server::{Clock, StartError};
 
 /// A standalone TURN/STUN relay that masks IP addresses.
@@ -36,6 +38,8 @@ enum Verb {
     Check(check::CheckArgs),
     /// Mint a time-limited credential.
     Mint(mint::MintArgs),
+    /// Hold a masked call on this machine, and show what each party saw of the other.
+    Demo(demo::DemoArgs),
 }
 
 /// Why a verb failed; decides the exit code.
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(&args, &mut io::stdout()),
         Verb::Check(args) => check(&args),
         Verb::Mint(args) => mint(&args),
+        Verb::Demo(args) => demo(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,6 +109,25 @@ fn mint(args: &mint::MintArgs) -> Result<(), Failure> {
             Failure::runtime(error)
         }
     })
+}
+
+fn demo(args: demo::DemoArgs) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let style = demo::Style::of(out.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+    match demo::run(args, &mut out, style) {
+        Ok(demo::Outcome::Masked) => Ok(()),
+        Ok(demo::Outcome::Broken) => Err(Failure::Told(ExitCode::from(1))),
+        Err(error) => Err(Failure::runtime(error)),
+    }
+}
+
+/// A secret that nobody else has, for a relay that lives as long as this process.
+fn fresh_secret() -> Result<Secret, StartError> {
+    let mut bytes = Zeroizing::new(vec![0; 32]);
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| StartError::Randomness)?;
+    Ok(Secret::new("dev", bytes).expect("the id is well-formed and the secret is not empty"))
 }
 
 /// Writes an error and what caused it to standard error.

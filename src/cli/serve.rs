@@ -4,16 +4,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
-use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{Failure, fresh_secret};
 use crate::auth::{self, Claims, Secret};
 use crate::config::{self, Config, Loaded};
 use crate::net;
 use crate::ops::{harden, logging};
-use crate::server::{self, Server, StartError};
+use crate::server::{self, Server};
 use crate::time::UnixTime;
 
 /// How long the credentials of `--dev` are valid, in seconds.
@@ -44,7 +42,7 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
     let (config, dev) = match &args.config {
         Some(path) if !args.dev => (load(path)?, None),
         _ => {
-            let secret = fresh_secret()?;
+            let secret = fresh_secret().map_err(Failure::runtime)?;
             (Config::dev(args.port, secret.clone()), Some(secret))
         }
     };
@@ -58,15 +56,6 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
         None => Ok(()),
     };
     server::serve(&config, ready).map_err(Failure::runtime)
-}
-
-/// A secret that nobody else has.
-fn fresh_secret() -> Result<Secret, Failure> {
-    let mut bytes = Zeroizing::new(vec![0; 32]);
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Failure::runtime(StartError::Randomness))?;
-    Secret::new("dev", bytes).map_err(Failure::runtime)
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {

@@ -33,12 +33,23 @@ pub(super) struct Party {
     watch: Watch,
     /// The other party, as the relay shows it, and the channel to it.
     line: Option<(SocketAddr, ChannelNumber)>,
+    /// The datagram that came last.
     buf: Box<[u8; MAX_DATAGRAM]>,
+    /// The data that came last.
+    payload: Vec<u8>,
     /// Packets sent, and heard of those that the other party sent.
     pub(super) sent: u32,
     pub(super) heard: u32,
     /// Data that nobody should have sent.
     pub(super) foreign: u32,
+}
+
+/// Something that happened to a party.
+enum Step {
+    /// Data came from that peer.
+    Data(SocketAddr),
+    /// A request has ended.
+    Completed(Completed),
 }
 
 impl Party {
@@ -58,15 +69,20 @@ impl Party {
         let (address, socket) = opened
             .await
             .map_err(|source| DemoError::Socket { ip, source })?;
+        let options = ClientOptions {
+            upkeep: true,
+            ..ClientOptions::default()
+        };
         Ok(Self {
             name,
-            client: Client::new(credential, ClientOptions::default(), seed()?),
+            client: Client::new(credential, options, seed()?),
             socket,
             address,
             start,
             watch: Watch::default(),
             line: None,
             buf: Box::new([0; MAX_DATAGRAM]),
+            payload: Vec::new(),
             sent: 0,
             heard: 0,
             foreign: 0,
@@ -126,7 +142,17 @@ impl Party {
         Ok(answer)
     }
 
-    /// How much data came that was not asked for.
+    /// Counts all data as foreign; ends where it fails.
+    pub(super) async fn listen(&mut self) -> DemoError {
+        loop {
+            match self.hear().await {
+                Ok(()) => self.foreign += 1,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// How much data came to somebody who should get none.
     pub(super) async fn overheard(&mut self) -> Result<u32, DemoError> {
         // One more answer from the relay: whatever was on its way has come before it.
         let request = self.client.binding(self.now());
@@ -158,22 +184,22 @@ impl Party {
         }
     }
 
-    /// Waits for data from the other party, writes it to the start of `payload`, and says how long it is.
-    pub(super) async fn hear(&mut self, payload: &mut [u8]) -> Result<usize, DemoError> {
+    /// Waits for data from the other party; it is [`Self::payload`] then.
+    pub(super) async fn hear(&mut self) -> Result<(), DemoError> {
         loop {
-            let len = self.receive().await?;
-            let datagram = &self.buf[..len];
-            let now = tick(self.start);
-            if let Received::Data(data) = self.client.handle_datagram(now, datagram) {
-                if self.line.is_none_or(|(peer, _)| peer != data.peer.reveal()) {
-                    self.foreign += 1;
-                    continue;
+            match self.next().await? {
+                Step::Data(from) if self.line.is_some_and(|(peer, _)| peer == from) => {
+                    return Ok(());
                 }
-                let len = data.payload.len().min(payload.len());
-                payload[..len].copy_from_slice(&data.payload[..len]);
-                return Ok(len);
+                Step::Data(_) => self.foreign += 1,
+                Step::Completed(completed) => self.keep(completed)?,
             }
         }
+    }
+
+    /// The data that was heard last.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
     pub(super) const fn findings(&self, relayed: SocketAddr) -> PartyFindings {
@@ -194,36 +220,55 @@ impl Party {
         answer.map(drop).map_err(|source| self.refused(source))
     }
 
-    /// Moves datagrams and time until a request has ended.
+    /// Waits until a request has ended, while nobody should send data.
     async fn settle(
         &mut self,
         request: RequestId,
     ) -> Result<Result<Success, RequestError>, DemoError> {
         loop {
-            while let Some(datagram) = self.client.poll_transmit() {
-                self.socket.send(datagram).await.map_err(DemoError::Relay)?;
-            }
-            let due = self.client.poll_timeout().unwrap_or_else(|| self.now());
-            let due = self.start + due.since(Tick::ZERO);
-            let completed = tokio::select! {
-                received = self.receive() => self.take(received?),
-                () = sleep_until(due) => self.client.handle_timeout(tick(self.start)),
-            };
-            match completed {
-                Some(completed) if completed.request == request => return Ok(completed.result),
-                _ => {}
+            match self.next().await? {
+                Step::Completed(completed) if completed.request == request => {
+                    return Ok(completed.result);
+                }
+                Step::Completed(completed) => self.keep(completed)?,
+                Step::Data(_) => self.foreign += 1,
             }
         }
     }
 
-    /// Takes the datagram of `len` bytes that was received last, while nobody should send data.
-    fn take(&mut self, len: usize) -> Option<Completed> {
-        let now = tick(self.start);
+    /// Takes the end of a request that the client made by itself, to keep what it has.
+    fn keep(&self, completed: Completed) -> Result<(), DemoError> {
+        let kept = completed.result.map(drop);
+        kept.map_err(|source| self.refused(source))
+    }
+
+    /// Moves datagrams and time until something has happened.
+    async fn next(&mut self) -> Result<Step, DemoError> {
+        loop {
+            while let Some(datagram) = self.client.poll_transmit() {
+                self.socket.send(datagram).await.map_err(DemoError::Relay)?;
+            }
+            let due = self.client.poll_timeout();
+            let due = due.map(|due| self.start + due.since(Tick::ZERO));
+            let step = tokio::select! {
+                len = self.receive() => self.take(len?),
+                () = until(due) => self.client.handle_timeout(self.now()).map(Step::Completed),
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Takes the datagram of `len` bytes that was received last.
+    fn take(&mut self, len: usize) -> Option<Step> {
+        let now = self.now();
         match self.client.handle_datagram(now, &self.buf[..len]) {
-            Received::Completed(completed) => Some(completed),
-            Received::Data(_) => {
-                self.foreign += 1;
-                None
+            Received::Completed(completed) => Some(Step::Completed(completed)),
+            Received::Data(data) => {
+                self.payload.clear();
+                self.payload.extend_from_slice(data.payload);
+                Some(Step::Data(data.peer.reveal()))
             }
             Received::Icmp { .. } | Received::Pending | Received::Ignored => None,
         }
@@ -242,7 +287,7 @@ impl Party {
     }
 
     fn now(&self) -> Tick {
-        tick(self.start)
+        Tick::ZERO.after(self.start.elapsed())
     }
 
     const fn unable(&self, source: StartError) -> DemoError {
@@ -260,14 +305,18 @@ impl Party {
     }
 }
 
-fn tick(start: Instant) -> Tick {
-    Tick::ZERO.after(start.elapsed())
+/// Waits for a moment; for ever where there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn seed() -> Result<[u8; 32], DemoError> {
     let mut seed = [0; 32];
     SystemRandom::new()
         .fill(&mut seed)
-        .map_err(|_| DemoError::Randomness)?;
+        .map_err(|_| crate::server::StartError::Randomness)?;
     Ok(seed)
 }

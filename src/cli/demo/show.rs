@@ -10,7 +10,7 @@ use crate::client::{RequestError, Success};
 
 /// How text is set off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub(in crate::cli) enum Style {
     /// Not at all.
     Plain,
     /// With the colours of a terminal.
@@ -20,7 +20,7 @@ pub enum Style {
 impl Style {
     /// Colours for a terminal, unless `NO_COLOR` (see no-color.org) has a value.
     #[must_use]
-    pub fn of(is_terminal: bool, no_color: Option<&OsStr>) -> Self {
+    pub(in crate::cli) fn of(is_terminal: bool, no_color: Option<&OsStr>) -> Self {
         if is_terminal && no_color.is_none_or(OsStr::is_empty) {
             Self::Coloured
         } else {

@@ -11,13 +11,10 @@ use super::party::Party;
 use super::{DemoArgs, DemoError};
 
 /// How long alice waits for an answer after her last packet.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// The shortest time between two bursts: what the runtime's timers resolve.
 const TICK: Duration = Duration::from_millis(1);
-
-/// Bytes of the largest payload.
-const MAX_PAYLOAD: usize = 2048;
 
 /// Who speaks, as the first byte of a payload.
 const ALICE: u8 = b'a';
@@ -51,15 +48,17 @@ impl Talk {
         }
     }
 
-    /// Holds the conversation; how long each packet took there and back.
+    /// Holds the conversation, while mallory listens; how long each packet took there and back.
     pub(super) async fn hold(
         self,
         alice: &mut Party,
         bob: &mut Party,
+        mallory: &mut Party,
     ) -> Result<Vec<Duration>, DemoError> {
         tokio::select! {
             spoken = self.speak(alice) => spoken,
             failed = self.echo(bob) => Err(failed),
+            failed = mallory.listen() => Err(failed),
         }
     }
 
@@ -72,40 +71,50 @@ impl Talk {
             round_trips: Vec::new(),
         };
         let mut pace = interval(TICK.max(Duration::from_secs(1) / self.rate));
-        let mut payload = [0; MAX_PAYLOAD];
         while alice.sent < self.packets {
             tokio::select! {
-                _ = pace.tick() => {
-                    for number in alice.sent..self.due(start.elapsed()) {
-                        progress.sent_at.push(Instant::now());
-                        progress.answered.push(false);
-                        alice.send(&self.payload(ALICE, number)).await?;
-                        alice.sent += 1;
-                    }
+                _ = pace.tick() => self.say(alice, self.due(start.elapsed()), &mut progress).await?,
+                heard = alice.hear() => {
+                    heard?;
+                    self.heard(alice, &mut progress);
                 }
-                len = alice.hear(&mut payload) => self.heard(alice, &payload[..len?], &mut progress),
             }
         }
         let end = Instant::now() + GRACE;
         while alice.heard < self.packets {
-            match timeout_at(end, alice.hear(&mut payload)).await {
-                Ok(len) => self.heard(alice, &payload[..len?], &mut progress),
-                Err(_) => break,
-            }
+            let Ok(heard) = timeout_at(end, alice.hear()).await else {
+                break;
+            };
+            heard?;
+            self.heard(alice, &mut progress);
         }
         Ok(progress.round_trips)
     }
 
+    /// Has alice send until she has sent as many packets as are due.
+    async fn say(
+        self,
+        alice: &mut Party,
+        due: u32,
+        progress: &mut Progress,
+    ) -> Result<(), DemoError> {
+        while alice.sent < due {
+            progress.sent_at.push(Instant::now());
+            progress.answered.push(false);
+            alice.send(&self.payload(ALICE, alice.sent)).await?;
+            alice.sent += 1;
+        }
+        Ok(())
+    }
+
     /// Bob's half; ends where it fails.
     async fn echo(self, bob: &mut Party) -> DemoError {
-        let mut payload = [0; MAX_PAYLOAD];
         let mut answered = vec![false; self.packets as usize];
         loop {
-            let len = match bob.hear(&mut payload).await {
-                Ok(len) => len,
-                Err(error) => return error,
-            };
-            match self.first_time(ALICE, &payload[..len], &mut answered) {
+            if let Err(error) = bob.hear().await {
+                return error;
+            }
+            match self.first_time(ALICE, bob.payload(), &mut answered) {
                 None => bob.foreign += 1,
                 Some(number) => {
                     bob.heard += 1;
@@ -119,8 +128,8 @@ impl Talk {
     }
 
     /// Takes what alice heard.
-    fn heard(self, alice: &mut Party, payload: &[u8], progress: &mut Progress) {
-        match self.first_time(BOB, payload, &mut progress.answered) {
+    fn heard(self, alice: &mut Party, progress: &mut Progress) {
+        match self.first_time(BOB, alice.payload(), &mut progress.answered) {
             None => alice.foreign += 1,
             Some(number) => {
                 alice.heard += 1;

@@ -6,9 +6,10 @@
 //! [`Client::handle_timeout`] at [`Client::poll_timeout`]. Every request is [`Completed`] once. Application data is
 //! wrapped by [`wrap`] or [`Client::send_indication`] and unwrapped by `handle_datagram`, without allocating.
 //!
-//! Requests are values in `ask`, their repetition is `transaction`, credentials and what is proven by them `session`,
-//! what arrives is sorted in `receive`, and what the server granted kept in `holdings`. Left out: sockets, clocks, byte streams, the choice of a server
-//! (ALTERNATE-SERVER is reported, not followed), and the preparation of names and passwords outside ASCII.
+//! Requests are values in `ask`, their repetition is `transaction`, credentials and what is proven by them `session`;
+//! what arrives is sorted in `receive`, and what the server granted is kept in `holdings`. Left out: sockets, clocks,
+//! byte streams, the choice of a server (ALTERNATE-SERVER is not followed), and the preparation of names and
+//! passwords outside ASCII.
 
 #![forbid(unsafe_code)]
 

@@ -12,7 +12,7 @@ use veilturn::client::{
     AllocateOptions, Client, ClientOptions, Completed, Dialect, Families, Port, Received,
     RequestError, RequestId, Success, wrap,
 };
-use veilturn::config::{self, Config};
+use veilturn::config::Config;
 use veilturn::masked::Masked;
 use veilturn::relay::{
     Event, FiveTuple, HEADROOM, Host, Link, MIN_BUFFER, OpenError, Options, Packet, Relay,
@@ -652,7 +652,8 @@ fn options() -> Options {
     };
     let config = Config::dev(
         0,
-        Secret::new("test", Zeroizing::new(SECRET.as_bytes().to_vec())).unwrap(),
+        Secret::new("test", Zeroizing::new(SECRET.as_bytes().to_vec()))
+            .expect("a well-formed secret"),
     );
     let mut options = config.relay_options(Vec::new(), Vec::new());
     options.ipv4 = Some(relay("192.88.1.5"));

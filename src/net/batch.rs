@@ -79,7 +79,8 @@ impl<K: Copy + Eq> Batch<K> {
     /// Sends what is queued, with as few calls as possible, and makes room for what is received next: every message
     /// whose datagrams were all handed out is let go once none is left to hand out.
     ///
-    /// `sockets` finds a socket by its name. A datagram that cannot be sent is dropped and counted; nothing waits.
+    /// `sockets` finds a socket by its name, which must not have gone to another socket since. A datagram that cannot be
+    /// sent is dropped and counted; nothing waits.
     pub fn flush<'s>(&mut self, sockets: impl Fn(K) -> Option<&'s UdpSocket>) -> SendReport {
         let report = self.outbox.flush(self.inbox.settled(), sockets);
         self.inbox.release();

@@ -83,6 +83,15 @@ impl UdpSocket {
         Ok((recv, send))
     }
 
+    /// How many datagrams the kernel dropped because the receive buffer was full, modulo 2^32.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers.
+    pub fn receive_drops(&self) -> io::Result<u32> {
+        sys::dropped(self.as_fd())
+    }
+
     /// Takes the oldest error out of a relay socket's error queue; `None` where there is no other.
     ///
     /// To be called until it returns `None` whenever the poller reports an error, and only then: it costs a system

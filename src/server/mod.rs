@@ -61,6 +61,7 @@ struct WorkerHandle {
 struct WorkerVitals {
     counters: Arc<Counters>,
     stats: Arc<Stats>,
+    listeners: Arc<[UdpSocket]>,
 }
 
 /// Why a relay could not be started.
@@ -132,7 +133,7 @@ impl Server {
             let start = WorkerStart {
                 clock,
                 relay: Relay::new(Arc::clone(&server.shared), random()?),
-                listeners,
+                listeners: listeners.into(),
                 relay_options: SocketOptions {
                     recv_buffer: RELAY_BUFFER,
                     send_buffer: RELAY_BUFFER,
@@ -233,7 +234,7 @@ const RELAY_BUFFER: usize = 256 * 1024;
 struct WorkerStart {
     clock: Clock,
     relay: Relay,
-    listeners: Vec<UdpSocket>,
+    listeners: Arc<[UdpSocket]>,
     relay_options: SocketOptions,
     redactor: Redactor,
     /// The core to stay on.
@@ -247,6 +248,7 @@ impl WorkerStart {
         let counters = self.relay.counters();
         let stats = Arc::new(Stats::default());
         let counted = Arc::clone(&stats);
+        let listeners = Arc::clone(&self.listeners);
         let (started, starting) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
@@ -255,7 +257,11 @@ impl WorkerStart {
         match starting.recv() {
             Ok(()) => Ok(WorkerHandle {
                 thread: Some(thread),
-                vitals: WorkerVitals { counters, stats },
+                vitals: WorkerVitals {
+                    counters,
+                    stats,
+                    listeners,
+                },
             }),
             Err(_) => {
                 let outcome = thread

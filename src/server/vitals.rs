@@ -74,7 +74,11 @@ fn responses() -> Vec<Responses> {
 
 /// Adds one worker's counters.
 fn add(worker: &WorkerVitals, to: &mut Snapshot) {
-    let WorkerVitals { counters, stats } = worker;
+    let WorkerVitals {
+        counters,
+        stats,
+        listeners,
+    } = worker;
     to.allocations += counters.allocations.value();
     to.allocations_created += counters.allocated.value();
     add_all(&mut to.allocations_ended, &counters.ended);
@@ -82,6 +86,10 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     add_traffic(&mut to.client_to_peer, &counters.to_peers);
     add_traffic(&mut to.peer_to_client, &counters.to_clients);
     to.send_drops += stats.send_errors.iter().map(Counter::value).sum::<u64>();
+    let drops = listeners
+        .iter()
+        .filter_map(|listener| listener.receive_drops().ok());
+    to.receive_drops += drops.map(u64::from).sum::<u64>();
     for (sum, counter) in to
         .responses
         .iter_mut()

@@ -15,9 +15,16 @@ use super::phase::Phase;
 use super::sockets::{Key, RelaySockets};
 use super::stats::Stats;
 use crate::masked::Masked;
-use crate::net::{Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
-use crate::relay::{FiveTuple, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict};
+use crate::net::{self, Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
+use crate::relay::{
+    FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict,
+};
 use crate::time::Now;
+
+const _: () = assert!(
+    HEADROOM == net::HEADROOM,
+    "the core writes headers where the batch leaves room"
+);
 
 /// Messages in a batch.
 const BATCH: usize = 64;
@@ -33,7 +40,7 @@ pub(super) struct Worker {
     clock: Clock,
     relay: Relay,
     /// By the number of their link.
-    listeners: Vec<UdpSocket>,
+    listeners: Arc<[UdpSocket]>,
     sockets: RelaySockets,
     poller: Rc<Poller>,
     events: Events,
@@ -47,11 +54,11 @@ impl Worker {
     pub(super) fn new(
         clock: Clock,
         relay: Relay,
-        listeners: Vec<UdpSocket>,
+        listeners: Arc<[UdpSocket]>,
         (poller, sockets): (Rc<Poller>, RelaySockets),
         stats: Arc<Stats>,
     ) -> io::Result<Self> {
-        for (number, listener) in (0..).zip(&listeners) {
+        for (number, listener) in (0..).zip(&*listeners) {
             poller.add(listener, Key::Listener(number).token())?;
         }
         Ok(Self {
@@ -128,7 +135,12 @@ impl Worker {
         };
         let received = self.batch.receive(socket, SHARE)?;
         self.stats.received(&received);
-        while let Some(mut datagram) = self.batch.next_datagram(Relay::may_answer) {
+        // What a peer sends is never answered, so its buffer needs no more than the headroom.
+        let isolate = match key {
+            Key::Listener(_) => Relay::may_answer,
+            Key::Relay(_) => |_: &[u8]| false,
+        };
+        while let Some(mut datagram) = self.batch.next_datagram(isolate) {
             match key {
                 Key::Listener(number) => {
                     let from = five_tuple(&datagram, number);

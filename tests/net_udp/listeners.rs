@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket as Peer};
 
-use veilturn::net::{Batch, BindError, Envelope, UdpSocket};
+use veilturn::net::{Batch, BindError, Envelope, Offload, SocketOptions, UdpSocket};
 
 use crate::support::*;
 
@@ -27,6 +27,28 @@ fn an_answer_leaves_from_the_address_that_the_request_hit() {
         assert_eq!(&buffer[..len], b"request");
         assert_eq!(source, target.into());
     }
+}
+
+#[test]
+fn what_finds_no_room_in_the_receive_buffer_is_counted() {
+    let socket = UdpSocket::listen(
+        "127.0.0.1:0".parse().unwrap(),
+        &SocketOptions {
+            recv_buffer: 4096,
+            send_buffer: 4096,
+            offload: Offload::NONE,
+        },
+    )
+    .unwrap();
+    assert_eq!(socket.receive_drops().unwrap(), 0);
+    let client = peer("127.0.0.1:0");
+
+    for _ in 0..64 {
+        client.send_to(&[0; 1000], socket.local_addr()).unwrap();
+    }
+
+    let dropped = socket.receive_drops().unwrap();
+    assert!((32..64).contains(&dropped), "{dropped} of 64 were dropped");
 }
 
 #[test]

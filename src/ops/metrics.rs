@@ -73,8 +73,6 @@ pub struct Snapshot {
     pub responses: Vec<Responses>,
     /// Counters: requests refused by authentication; each reason once.
     pub auth_failures: Vec<Count>,
-    /// Counter: challenges sent to requests without credentials.
-    pub challenges: u64,
     /// Relay ports, IPv4.
     pub ipv4_ports: Ports,
     /// Relay ports, IPv6.
@@ -97,7 +95,6 @@ impl Snapshot {
             receive_drops: 0,
             responses: Vec::new(),
             auth_failures: Vec::new(),
-            challenges: 0,
             ipv4_ports: Ports::default(),
             ipv6_ports: Ports::default(),
         }
@@ -324,12 +321,6 @@ fn requests(snapshot: &Snapshot) -> [Family; 3] {
             "Requests refused by authentication, by reason.",
             &["reason"],
             labelled(failures.map(|failure| (failure.reason, failure.count))),
-        ),
-        counter(
-            "veilturn_challenges_total",
-            "Challenges sent to requests without credentials.",
-            &[],
-            single(snapshot.challenges),
         ),
     ]
 }

@@ -29,11 +29,6 @@ impl Vitals for ServerVitals {
         for worker in &self.workers {
             add(worker, &mut snapshot);
         }
-        let missing = Reject::ALL
-            .iter()
-            .zip(&snapshot.auth_failures)
-            .find(|(reject, _)| **reject == Reject::MissingIntegrity);
-        snapshot.challenges = missing.map_or(0, |(_, count)| count.count);
         snapshot.ipv4_ports = self.ports(Family::V4);
         snapshot.ipv6_ports = self.ports(Family::V6);
         snapshot

@@ -33,7 +33,6 @@ async fn metrics_show_every_number_of_the_snapshot() {
     ));
     expected.push("veilturn_auth_failures_total{reason=\"expired\"} 5".to_owned());
     expected.push(format!("veilturn_build_info{{version=\"{version}\"}} 1"));
-    expected.push("veilturn_challenges_total 6".to_owned());
     expected.extend(by_reason(
         "veilturn_dropped_packets_total",
         DropReason::ALL.map(DropReason::label),
@@ -225,7 +224,6 @@ impl Vitals for Patient {
                 reason: "expired",
                 count: 5,
             }],
-            challenges: 6,
             ipv4_ports: Ports {
                 total: 100,
                 in_use: 3,

@@ -304,7 +304,7 @@ fn traffic(snapshot: &Snapshot) -> [Family; 5] {
     ]
 }
 
-fn requests(snapshot: &Snapshot) -> [Family; 3] {
+fn requests(snapshot: &Snapshot) -> [Family; 2] {
     let responses = snapshot.responses.iter();
     let failures = snapshot.auth_failures.iter();
     [

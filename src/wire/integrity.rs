@@ -65,9 +65,14 @@ impl HmacKey {
 
     /// The tag over `covered`, a message up to its integrity attribute. The header's length is taken as if the message
     /// ended behind that attribute (RFC 8489 section 14.5). `None` where `covered` is no message.
+    #[inline]
     pub(super) fn tag(&self, covered: &[u8]) -> Option<hmac::Tag> {
         let length = (covered.len() + 4 + self.hash.tag_len()).checked_sub(HEADER_LEN)?;
         let (header, attributes) = with_length(covered, u16::try_from(length).ok()?)?;
+        if covered.starts_with(&header) {
+            // Nothing follows the attribute: one piece is hashed faster than two.
+            return Some(hmac::sign(&self.key, covered));
+        }
         let mut context = hmac::Context::with_key(&self.key);
         context.update(&header);
         context.update(attributes);
@@ -84,6 +89,7 @@ impl fmt::Debug for HmacKey {
 }
 
 /// Compares in a time that depends on the lengths alone.
+#[inline]
 pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;

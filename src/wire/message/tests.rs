@@ -242,6 +242,17 @@ fn fingerprint_counts_only_where_it_is_right_and_last() {
     }
 }
 
+/// A CRC that is right for where it stands: only its place is wrong.
+#[test]
+fn right_crc_in_the_middle_is_no_fingerprint() {
+    let placeholder = Step::Raw(AttributeType::FINGERPRINT, &[0; 4]);
+    let mut bytes = message(&[Step::Username("a"), placeholder, Step::Lifetime(0)]);
+    let crc = crc32fast::hash(&bytes[..28]) ^ FINGERPRINT_XOR;
+    bytes[32..36].copy_from_slice(&crc.to_be_bytes());
+    let parsed = Message::parse(&bytes).expect("a message");
+    assert_eq!(parsed.fingerprint(), Fingerprint::Invalid);
+}
+
 #[test]
 fn integrity_behind_fingerprint_does_not_count() {
     let key = sha1();

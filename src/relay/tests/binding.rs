@@ -374,31 +374,32 @@ fn nobody_is_told_the_address_of_another() {
     }
 }
 
-/// D-01: every first byte, alone and with bytes behind it.
+/// D-01: every first byte, alone and in front of what would be a message otherwise.
 #[test]
 fn first_byte_decides_the_protocol() {
     let mut world = World::new();
     let mut alice = world.client("alice");
     alice.allocate(&mut world);
     let before = world.snapshot();
+    let mut message = message(Class::Request, Method::BINDING, |writer| {
+        writer.put(&raw(0x8FFF, &[0; 60])).unwrap();
+    });
+    message[1] = 0;
     for first in 0..=u8::MAX {
-        for len in [1, 4, 20, 64] {
-            let mut bytes = vec![0; len];
-            bytes[0] = first;
-
-            let outcome = world.send(&alice.at, &bytes);
-
-            let channel = Demux::of(first) == Demux::ChannelData && len >= 4;
-            let expected = if channel {
-                DropReason::NoChannel
-            } else {
-                DropReason::Malformed
+        message[0] = first;
+        for bytes in [&message[..1], &message] {
+            let whole = bytes.len() > 1;
+            let expected = match Demux::of(first) {
+                Demux::Stun if whole => DropReason::UnexpectedMessage,
+                Demux::ChannelData if whole => DropReason::NoChannel,
+                Demux::Stun | Demux::ChannelData | Demux::Dtls | Demux::Unknown => {
+                    DropReason::Malformed
+                }
             };
-            assert_eq!(
-                outcome,
-                Outcome::Dropped(expected),
-                "{first:#x}, {len} bytes"
-            );
+
+            let outcome = world.send(&alice.at, bytes);
+
+            assert_eq!(outcome, Outcome::Dropped(expected), "{first:#x}");
         }
     }
     assert_eq!(world.snapshot(), before);

@@ -191,12 +191,9 @@ impl Authenticator {
             name,
             algorithm,
             hash,
-            // RFC 8489 section 9.2.4: a client that chose an algorithm is answered with SHA-256 whatever it chose.
-            response_hash: if chosen.is_some() {
-                Hash::Sha256
-            } else {
-                Hash::Sha1
-            },
+            // RFC 8489 section 9.2.4: a client that chose an algorithm is answered with SHA-256 whatever it chose. Some
+            // choose MD5 and keep to the older attribute, which they should not; they could not read such an answer.
+            response_hash: if chosen.is_some() { hash } else { Hash::Sha1 },
         })
     }
 

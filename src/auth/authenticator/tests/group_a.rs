@@ -169,6 +169,18 @@ fn a09_a_client_that_chooses_md5_signs_and_is_answered_with_sha256() {
 }
 
 #[test]
+fn a09_a_client_that_chooses_md5_and_signs_with_sha1_is_answered_with_sha1() {
+    let authenticator = with_users();
+    let attempt = Attempt {
+        chosen: Some(MD5.into()),
+        seals: vec![key("bob", "pass", Algorithm::Md5, Hash::Sha1)],
+        ..Attempt::sha256(&authenticator, "bob", "pass")
+    };
+    assert_eq!(attempt.outcome(&authenticator, now()).as_deref(), Ok("bob"));
+    assert_eq!(response_hash(&authenticator, &attempt), Hash::Sha1);
+}
+
+#[test]
 fn a09_a_server_that_does_not_offer_md5_refuses_those_who_know_nothing_else() {
     let authenticator = authenticator(AuthOptions {
         users: vec![user("bob", "pass")],

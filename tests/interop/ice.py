@@ -1,0 +1,104 @@
+"""aioice, an implementation of ICE: two parties who use nothing but relayed candidates."""
+
+from pathlib import Path
+
+import aioice
+from aioice import Candidate, Connection, TransportPolicy
+
+import signalling
+from relay import PORT, Relay
+from signalling import Party
+from world import RELAY, RELAY6, World
+
+MESSAGES = [b"%d: " % n + bytes(n * 11 % 1100) for n in range(100)]
+
+
+def run(world: World, binary: Path, check) -> None:
+    with Relay(world, binary) as relay:
+        check("aioice: a call", _call, world, relay, RELAY)
+        check("aioice: a call between an IPv6 and an IPv4 client", _call, world, relay, RELAY6)
+        check("aioice: somebody of another call gets nothing", _intruder, world, relay)
+
+
+def _call(world: World, relay: Relay, server: str) -> str:
+    minted = [relay.mint(call="one", party=party, peers="call") for party in "ab"]
+    signalling.meet(
+        _converse,
+        Party(0, world.client, server, minted[0]),
+        Party(1, world.peer, RELAY, minted[1]),
+    )
+    relay.wait_for("veilturn_allocations", 0)
+    return f"{len(MESSAGES)} messages each way"
+
+
+def _intruder(world: World, relay: Relay) -> str:
+    # Both give up sooner than they would.
+    aioice.stun.RETRY_MAX = 3
+    refused = relay.metric("veilturn_stun_responses_total", method="channel_bind", code="403")
+    minted = [relay.mint(call=call, party="a", peers="call") for call in ("one", "other")]
+    heard = signalling.meet(
+        _fail_to_connect,
+        Party(0, world.client, RELAY, minted[0]),
+        Party(1, world.peer, RELAY, minted[1]),
+    )
+    assert heard == ["nothing", "nothing"], heard
+    refused = (
+        relay.metric("veilturn_stun_responses_total", method="channel_bind", code="403") - refused
+    )
+    assert refused >= 2, f"{refused} channels were refused"
+    relay.wait_for("veilturn_allocations", 0)
+    return f"{refused:.0f} channels refused"
+
+
+async def _converse(party: Party) -> None:
+    connection = await _introduce(party)
+    try:
+        await connection.connect()
+        for message in MESSAGES:
+            await connection.send(message)
+        heard = [await connection.recv() for _ in MESSAGES]
+        assert heard == MESSAGES, "not what was sent"
+        # Neither leaves before the other has heard everything.
+        await party.tell("done")
+        await party.hear()
+    finally:
+        await connection.close()
+
+
+async def _fail_to_connect(party: Party) -> str:
+    connection = await _introduce(party)
+    try:
+        await connection.connect()
+    except ConnectionError:
+        return "nothing"
+    finally:
+        await connection.close()
+    return "the other"
+
+
+async def _introduce(party: Party) -> Connection:
+    """Gathers candidates and swaps them with the other party."""
+    username, password = party.login
+    connection = Connection(
+        ice_controlling=party.side == 0,
+        transport_policy=TransportPolicy.RELAY,
+        turn_server=(party.server, PORT),
+        turn_username=username,
+        turn_password=password,
+    )
+    await connection.gather_candidates()
+    candidates = [_unrelated(candidate) for candidate in connection.local_candidates]
+    assert candidates, "no relayed candidate"
+    await party.tell((candidates, connection.local_username, connection.local_password))
+    candidates, connection.remote_username, connection.remote_password = await party.hear()
+    for candidate in map(Candidate.from_sdp, candidates):
+        assert (candidate.type, candidate.host) == ("relay", RELAY), candidate
+        await connection.add_remote_candidate(candidate)
+    await connection.add_remote_candidate(None)
+    return connection
+
+
+def _unrelated(candidate: Candidate) -> str:
+    """The candidate without its related address, which is the client's own. Browsers leave it out by themselves."""
+    candidate.related_address = candidate.related_port = None
+    return candidate.to_sdp()

@@ -1,0 +1,159 @@
+"""A veilturn daemon in the relay's namespace."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from world import RELAY, RELAY6, World
+
+SECRET = "c2VjcmV0LWZvci10aGUtdGVzdHM0NTY3ODkgMDEyMzQ1Njc"
+USER, PASSWORD = "user", "a-password-of-the-tests"
+REALM = "relay.example.org"
+PORT = 3478
+METRICS = "127.0.0.1:9641"
+
+CONFIG = f"""\
+realm = "{REALM}"
+[[listen]]
+addr = "0.0.0.0:{PORT}"
+[[listen]]
+addr = "[::]:{PORT}"
+[relay]
+ipv4 = {{ bind = "{RELAY}" }}
+ipv6 = {{ bind = "{RELAY6}" }}
+legacy_clients = true
+[[auth.secret]]
+id = "test"
+value = "{SECRET}"
+[[auth.user]]
+name = "{USER}"
+password = "{PASSWORD}"
+[peers]
+policy = "public"
+[metrics]
+listen = "{METRICS}"
+[runtime]
+drain_timeout = "0s"
+"""
+# The clients of a test all come from one place, and come often.
+BUSY = """\
+[limits]
+challenges_per_second = 100000
+bindings_per_second = 100000
+allocations_per_user = 1000
+"""
+
+
+class Relay(AbstractContextManager):
+    """A daemon that runs as long as the `with` block; leaving it checks that the daemon ends well."""
+
+    def __init__(self, world: World, binary: Path, limits: str = BUSY, log: str = "info"):
+        self._world = world
+        self._binary = binary
+        self._limits = limits
+        self._level = log
+        self._directory = tempfile.TemporaryDirectory(prefix="veilturn-")
+        self._files = Path(self._directory.name)
+
+    def __enter__(self) -> "Relay":
+        config, secret = self._files / "veilturn.toml", self._files / "secret"
+        for path, content in ((config, CONFIG + self._limits), (secret, SECRET)):
+            path.touch(mode=0o600)
+            path.write_text(content)
+        with open(self._files / "log", "wb") as log:
+            self.process = self._world.relay.popen(
+                self._binary, "serve", "--config", config,
+                stdout=log, stderr=log, env=os.environ | {"VEILTURN_LOG": self._level},
+            )  # fmt: skip
+        self._wait_until_ready()
+        return self
+
+    def __exit__(self, kind, *_: object) -> None:
+        self.process.terminate()
+        try:
+            code = self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            code = "none, it had to be killed"
+        log = self.log()
+        self._directory.cleanup()
+        if kind is not None:
+            print("the relay's log ends with:", *log.splitlines()[-20:], sep="\n  ")
+        elif code != 0:
+            raise AssertionError(f"the relay's exit code is {code}:\n{log}")
+
+    def log(self) -> str:
+        """All that it has written to its log so far."""
+        return (self._files / "log").read_text()
+
+    def metrics_text(self) -> str:
+        return self._world.relay.inside(_get, "/metrics")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples with that name and those labels; 0 if there are none."""
+        total = 0.0
+        for line in self.metrics_text().splitlines():
+            sample = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if sample and sample[1] == name:
+                found = dict(re.findall(r'(\w+)="([^"]*)"', sample[2] or ""))
+                if labels.items() <= found.items():
+                    total += float(sample[3])
+        return total
+
+    def wait_for(self, name: str, value: float, **labels: str) -> None:
+        """Waits until a metric has a value."""
+        deadline = time.monotonic() + 10
+        while (found := self.metric(name, **labels)) != value:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{name} is {found} and not {value}")
+            time.sleep(0.05)
+
+    def resident(self) -> int:
+        """VmRSS, in KiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+
+    def mint(self, **claims: str) -> tuple[str, str]:
+        """A username and password, made by `veilturn mint`."""
+        flags = [part for claim in claims.items() for part in (f"--{claim[0]}", claim[1])]
+        secret = self._files / "secret"
+        command = [self._binary, "mint", "--secret-file", secret, "--format", "json", *flags]
+        minted = json.loads(subprocess.check_output(command))
+        return minted["username"], minted["password"]
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self._world.relay.inside(_get, "/readyz")
+                return
+            except (OSError, http.client.HTTPException):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"the relay does not start:\n{self.log()}") from None
+                time.sleep(0.05)
+
+
+def key(username: str, password: str) -> bytes:
+    """The key of the integrity that clients of RFC 5389 know."""
+    return hashlib.md5(f"{username}:{REALM}:{password}".encode()).digest()
+
+
+def _get(path: str) -> str:
+    connection = http.client.HTTPConnection(METRICS, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        text = response.read().decode()
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise http.client.HTTPException(f"{path}: {response.status}")
+    return text

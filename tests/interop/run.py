@@ -1,0 +1,75 @@
+"""Holds a release build of veilturn against software that others wrote, and against abuse.
+
+    run.py BINARY [SUITE…]
+
+Needs root (network namespaces), coturn's tools, tcpdump, and the packages of requirements.txt. Touches nothing outside
+the namespaces that it makes and removes.
+"""
+
+import argparse
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import abuse
+import ice
+import masking
+import uclient
+import webrtc
+from world import World
+
+SUITES = {
+    "uclient": uclient,
+    "ice": ice,
+    "webrtc": webrtc,
+    "masking": masking,
+    "abuse": abuse,
+}
+# Far more than it takes.
+PATIENCE = 900
+
+
+class Checks:
+    """Runs one check after the other, and tells how they went."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed: list[str] = []
+
+    def __call__(self, name: str, call, *args) -> None:
+        start = time.monotonic()
+        try:
+            found = call(*args)
+        except Exception:
+            self.failed.append(name)
+            print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
+        else:
+            self.passed += 1
+            detail = f": {found}" if found else ""
+            print(f"ok {name}{detail} ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary", type=Path)
+    parser.add_argument("suites", nargs="*", choices=[[], *SUITES], metavar="SUITE")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, _give_up)
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(PATIENCE)
+    checks = Checks()
+    with World() as world:
+        for name in args.suites or SUITES:
+            SUITES[name].run(world, args.binary.resolve(), checks)
+    print(f"interop: {checks.passed} passed, {len(checks.failed)} failed", *checks.failed, sep="\n  ")
+    return 1 if checks.failed or not checks.passed else 0
+
+
+def _give_up(number: int, _frame: object) -> None:
+    sys.exit(f"interop: ended by {signal.Signals(number).name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

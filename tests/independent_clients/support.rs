@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use veilturn::auth::{self, Claims, Credential, PeerScope};
-use veilturn::config::{Config, Secret};
+use veilturn::auth::{self, Claims, Credential, PeerScope, Secret};
+use veilturn::config::Config;
 use veilturn::ops::metrics::Vitals as _;
 use veilturn::server::Server;
 use veilturn::time::UnixTime;
@@ -25,7 +25,11 @@ const SECRET: &str = "a secret of the tests alone, made of 44 bytes";
 
 /// The configuration that `serve --dev` has.
 pub(crate) fn config() -> Config {
-    Config::dev(0, Secret::new(SECRET.to_owned()))
+    Config::dev(0, secret())
+}
+
+fn secret() -> Secret {
+    Secret::new("dev", Zeroizing::new(SECRET.as_bytes().to_vec())).expect("a well-formed secret")
 }
 
 /// Starts a relay and says where it listens.
@@ -37,7 +41,6 @@ pub(crate) fn start(config: &Config) -> (Server, SocketAddr) {
 
 /// The credential of a party to a call, who may reach the other parties of that call alone.
 pub(crate) fn credential(server: &Server, call: &str, party: &str) -> Credential {
-    let secret = auth::Secret::new("dev", Zeroizing::new(SECRET.as_bytes().to_vec()));
     let claims = Claims {
         call: Some(call),
         party: Some(party),
@@ -46,7 +49,7 @@ pub(crate) fn credential(server: &Server, call: &str, party: &str) -> Credential
     };
     let id = claims.to_id().expect("claims");
     let expires = UnixTime::from_secs(server.now().unix.as_secs() + 3600);
-    auth::mint(&secret.expect("a secret"), expires, Some(&id)).expect("a credential")
+    auth::mint(&secret(), expires, Some(&id)).expect("a credential")
 }
 
 /// How often the relay has answered `method` with `code`.

@@ -10,8 +10,8 @@ use turn_client_proto::stun::auth::Feature;
 use turn_client_proto::types::stun::message::IntegrityAlgorithm;
 use turn_client_proto::types::{TransportType, TurnCredentials};
 use turn_client_proto::udp::TurnClientUdp;
-use veilturn::auth::{Credential, PeerScope};
-use veilturn::config::{Secret, User, UserKey};
+use veilturn::auth::{Credential, Login, PeerScope, StaticUser};
+use zeroize::Zeroizing;
 
 use crate::support::{self, PARTIES, PATIENCE, RELAY};
 
@@ -38,9 +38,9 @@ fn users_who_hide_their_names_meet() {
     config.relay.peers.scope = PeerScope::Fleet;
     // Only users of a fixed list can be found by the hashes of their names.
     config.auth.secrets.clear();
-    config.auth.users.push(User {
+    config.auth.users.push(StaticUser {
         name: "studio".to_owned(),
-        key: UserKey::Password(Secret::new("a password of the tests".to_owned())),
+        login: Login::Password(Zeroizing::new("a password of the tests".to_owned())),
     });
     let (server, relay) = support::start(&config);
     let [mut alice, mut bob] = PARTIES.map(|here| {

@@ -211,7 +211,9 @@ impl Party {
         match self.client.recv(datagram, self.now) {
             TurnRecvRet::PeerData(data) => Some((form, data.peer, data.data().to_vec())),
             TurnRecvRet::Handled => None,
-            other => panic!("the client makes nothing of it: {other:?}"),
+            other @ (TurnRecvRet::Ignored(_) | TurnRecvRet::PeerIcmp { .. }) => {
+                panic!("the client makes nothing of it: {other:?}")
+            }
         }
     }
 }

@@ -58,6 +58,7 @@ impl<'a> Message<'a> {
     /// # Errors
     ///
     /// [`ParseError`]: every reason but [`ParseError::Channel`].
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let (header, body) = bytes
             .split_first_chunk::<HEADER_LEN>()

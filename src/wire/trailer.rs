@@ -76,8 +76,8 @@ impl<'a> Trailer<'a> {
     }
 
     /// The integrity attribute that decides where there are both (RFC 8489 section 9.2.4).
-    pub(super) const fn deciding(&self) -> Option<(Hash, Seal<'a>)> {
-        match (self.sha256, self.sha1) {
+    pub(super) const fn deciding(&self) -> Option<(Hash, &Seal<'a>)> {
+        match (&self.sha256, &self.sha1) {
             (Some(seal), _) => Some((Hash::Sha256, seal)),
             (None, Some(seal)) => Some((Hash::Sha1, seal)),
             (None, None) => None,

@@ -93,7 +93,7 @@ impl Worker {
                 }
                 ready = self.poller.ready(&mut self.events) => {
                     ready?;
-                    self.turn()?;
+                    self.turn();
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -108,7 +108,7 @@ impl Worker {
     }
 
     /// Serves each socket that is ready once.
-    fn turn(&mut self) -> io::Result<()> {
+    fn turn(&mut self) {
         let now = self.clock.now();
         let events = std::mem::replace(&mut self.events, Events::new(0));
         for event in events.iter() {
@@ -117,23 +117,26 @@ impl Worker {
                 self.hear_errors(now, key);
             }
             if event.readable {
-                self.receive(now, key)?;
+                self.receive(now, key);
             }
         }
         self.events = events;
         self.flush();
-        Ok(())
     }
 
     /// Takes one socket's share of a batch.
-    fn receive(&mut self, now: Now, key: Key) -> io::Result<()> {
+    fn receive(&mut self, now: Now, key: Key) {
         if self.batch.is_full() {
             self.flush();
         }
         let Some(socket) = socket(&self.listeners, &self.sockets, key) else {
-            return Ok(());
+            return;
         };
-        let received = self.batch.receive(socket, SHARE)?;
+        // What is wrong with one socket is no reason to end the calls on all others: it was told and is over, or the
+        // poller reports it again.
+        let Ok(received) = self.batch.receive(socket, SHARE) else {
+            return;
+        };
         self.stats.received(&received);
         // What a peer sends is never answered, so its buffer needs no more than the headroom.
         let isolate = match key {
@@ -163,20 +166,20 @@ impl Worker {
                 }
             }
         }
-        Ok(())
     }
 }
 
 impl Worker {
-    /// Tells clients of the ICMP errors that came back for what they sent.
+    /// Takes in a socket's errors, which would be reported for ever otherwise, and tells clients of the ICMP errors that
+    /// came back for what they sent.
     fn hear_errors(&mut self, now: Now, key: Key) {
-        let Key::Relay(number) = key else { return };
         for _ in 0..SHARE {
-            let Some(relay_socket) = self.sockets.get(number) else {
+            let failed = socket(&self.listeners, &self.sockets, key);
+            let Some(error) = failed.and_then(UdpSocket::next_error) else {
                 return;
             };
-            let token = relay_socket.token;
-            let Some(error) = relay_socket.socket.next_error() else {
+            let Key::Relay(number) = key else { continue };
+            let Some(token) = self.sockets.get(number).map(|open| open.token) else {
                 return;
             };
             let verdict = self

@@ -29,8 +29,9 @@ const _: () = assert!(
 /// Messages in a batch.
 const BATCH: usize = 64;
 
-/// Messages that one socket may bring in one turn: a share of the batch, so that a bulk flow cannot starve the others.
-const SHARE: usize = 32;
+/// Messages that one socket may bring in one turn, and that all listeners together may bring in one batch: half of it,
+/// so that a bulk flow cannot starve the others.
+const SHARE: usize = BATCH / 2;
 
 /// Sockets that are looked at in one turn.
 const SOCKETS: usize = 256;
@@ -117,24 +118,38 @@ impl Worker {
                 self.hear_errors(now, key);
             }
             if event.readable {
-                self.receive(now, key);
+                if self.batch.is_full() {
+                    self.make_room(now);
+                }
+                self.receive(now, key, SHARE);
             }
         }
         self.events = events;
         self.flush();
     }
 
-    /// Takes one socket's share of a batch.
-    fn receive(&mut self, now: Now, key: Key) {
+    /// Sends what is queued and begins the next batch with the listeners' share: a listener is one of many sockets to the
+    /// poller, but what all clients send comes through it. Otherwise whoever keeps many relay sockets busy, be it by
+    /// sending to ports at random, would silence the clients.
+    fn make_room(&mut self, now: Now) {
+        self.flush();
+        let share = (SHARE / self.listeners.len()).max(1);
+        for number in (0..).take(self.listeners.len()) {
+            self.receive(now, Key::Listener(number), share);
+        }
         if self.batch.is_full() {
             self.flush();
         }
+    }
+
+    /// Takes at most `limit` messages from one socket, as far as the batch has room.
+    fn receive(&mut self, now: Now, key: Key, limit: usize) {
         let Some(socket) = socket(&self.listeners, &self.sockets, key) else {
             return;
         };
         // What is wrong with one socket is no reason to end the calls on all others: it was told and is over, or the
         // poller reports it again.
-        let Ok(received) = self.batch.receive(socket, SHARE) else {
+        let Ok(received) = self.batch.receive(socket, limit) else {
             return;
         };
         self.stats.received(&received);
@@ -282,5 +297,77 @@ fn icmp_error(error: QueuedError) -> IcmpError {
                 mtu,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket as Std};
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::auth::{Authenticator, Secret};
+    use crate::config::Config;
+    use crate::net::{Offload, SocketOptions};
+    use crate::ops::redact::{LogAddresses, Redactor};
+    use crate::relay::{Counters, Host, RelayToken, Shared};
+
+    const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+    const OPTIONS: SocketOptions = SocketOptions {
+        recv_buffer: 1 << 18,
+        send_buffer: 1 << 18,
+        offload: Offload::NONE,
+    };
+
+    #[tokio::test]
+    async fn busy_relay_sockets_do_not_silence_the_clients() {
+        const REQUESTS: u64 = 100;
+        let (mut worker, counters) = worker();
+        let relays: Vec<SocketAddr> = (0..20).map(|_| open_relay(&mut worker)).collect();
+        let stranger = Std::bind(LOOPBACK).unwrap();
+        for relay in relays.iter().cycle().take(20 * SHARE) {
+            stranger.send_to(b"noise", relay).unwrap();
+        }
+        let client = Std::bind(LOOPBACK).unwrap();
+        for _ in 0..REQUESTS {
+            let binding = [
+                0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ];
+            client
+                .send_to(&binding, worker.listeners[0].local_addr())
+                .unwrap();
+        }
+
+        worker.poller.ready(&mut worker.events).await.unwrap();
+        worker.turn();
+
+        assert_eq!(counters.responses[0][0].value(), REQUESTS);
+    }
+
+    /// A worker with one listener, and what it counts.
+    fn worker() -> (Worker, Arc<Counters>) {
+        let secret = Secret::new("id", Zeroizing::new(vec![7; 32])).unwrap();
+        let config = Config::dev(0, secret);
+        let auth = Authenticator::new(config.auth.clone(), &[7; 32]).unwrap();
+        let options = config.relay_options(Vec::new(), Vec::new());
+        let shared = Shared::new(options, Arc::new(auth), [7; 32]);
+        let relay = Relay::new(Arc::new(shared), [7; 32]);
+        let counters = relay.counters();
+        let listener = UdpSocket::listen(LOOPBACK.into(), &OPTIONS).unwrap();
+        let poller = Rc::new(Poller::new().unwrap());
+        let clock = Clock::start();
+        let redactor = Redactor::new(LogAddresses::None, &[7; 32]);
+        let sockets = RelaySockets::new(Rc::clone(&poller), OPTIONS, redactor, clock);
+        let listeners = Arc::new([listener]);
+        let worker = Worker::new(clock, relay, listeners, (poller, sockets), Arc::default());
+        (worker.unwrap(), counters)
+    }
+
+    /// Opens a relay socket that belongs to no allocation.
+    fn open_relay(worker: &mut Worker) -> SocketAddr {
+        let socket = worker.sockets.open(LOOPBACK.into(), RelayToken(0)).unwrap();
+        let open = worker.sockets.get(socket.0).unwrap();
+        open.socket.local_addr()
     }
 }

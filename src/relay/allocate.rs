@@ -80,6 +80,9 @@ impl Relay {
             .claims
             .alloc
             .map_or(limit, |claimed| claimed.get().min(limit));
+        if !self.shared.turnover.admits(request.now.tick, user, limit) {
+            return Err(Refusal::QuotaReached);
+        }
         self.shared.quotas.acquire(user, limit)?;
         let relays = self
             .open(request.now.tick, asked.addresses, user, host)
@@ -134,6 +137,7 @@ impl Relay {
                         Some(token) => relays.token = Some(token),
                         None => {
                             self.close(now, opened, host);
+                            self.shared.turnover.ended(now, user);
                             return Err(Refusal::InsufficientCapacity);
                         }
                     }

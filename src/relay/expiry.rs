@@ -86,6 +86,7 @@ impl Relay {
         }
         self.forget_stale_timers();
         self.shared.quotas.release(allocation.owner.user);
+        self.shared.turnover.ended(now.tick, allocation.owner.user);
         self.counters.allocations.sub(1);
         self.counters.ended[reason as usize].add(1);
         host.report(Event::Ended {

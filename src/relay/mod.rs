@@ -40,6 +40,7 @@ mod small_map;
 mod table;
 mod tags;
 mod timers;
+mod turnover;
 mod verdict;
 
 #[cfg(test)]

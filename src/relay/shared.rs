@@ -18,6 +18,7 @@ use super::quota::Quotas;
 use super::request::Parity;
 use super::reservations::{ReservationToken, Reservations};
 use super::tags::Tagger;
+use super::turnover::Turnover;
 use super::{Options, RelayAddress, UserTag};
 use crate::auth::Authenticator;
 use crate::time::Tick;
@@ -34,6 +35,7 @@ pub struct Shared {
     pub(super) tagger: Tagger,
     pub(super) directory: RelayDirectory,
     pub(super) quotas: Quotas,
+    pub(super) turnover: Turnover,
     ports: Mutex<Ports>,
     /// Whether new allocations are refused because the daemon is about to stop.
     draining: AtomicBool,
@@ -61,6 +63,7 @@ impl Shared {
             directory: RelayDirectory::new(&relays, &options.ports),
             tagger: Tagger::new(&key(&mut rng)),
             quotas: Quotas::new(options.limits.allocations),
+            turnover: Turnover::new(options.lifetimes.quarantine),
             ports: Mutex::new(Ports {
                 pools,
                 reservations: Reservations::new(MAX_RESERVATIONS, options.lifetimes.reservation),

@@ -8,7 +8,7 @@ use super::client::{Answer, Client, put, udp, with};
 use super::world::{Outcome, RELAY4, RELAY4_BIND, RELAY6, World, ip, local, options, small};
 use crate::auth::PeerScope;
 use crate::relay::{DropReason, FiveTuple, Link, Transport};
-use crate::wire::{AddressErrorCode, AttributeType, Family, Method};
+use crate::wire::{AddressErrorCode, AttributeType, Family, Method, Writer};
 
 const EVEN: (u16, &[u8]) = (0x0018, &[0]);
 const EVEN_AND_NEXT: (u16, &[u8]) = (0x0018, &[0x80]);
@@ -276,6 +276,58 @@ fn port_rests_before_it_is_given_out_again() {
     assert_eq!(bob.refused(&mut world, Method::ALLOCATE, udp), 508);
     world.pass_secs(1);
     assert_eq!(bob.allocate(&mut world), relayed);
+}
+
+/// resting ports are nobody's, so whoever makes many of them is held up before the others are.
+#[test]
+fn user_who_allocates_and_deletes_over_and_over_leaves_ports_to_others() {
+    for (fill, free) in [(plain as fn(&mut Writer<'_>), 92), (even_and_next, 84)] {
+        let mut options = options();
+        options.limits.allocations_per_user = 1;
+        let mut world = World::with(options);
+        for _ in 0..8 {
+            let mut alice = world.ready("alice");
+            assert_eq!(alice.try_allocate(&mut world, fill).code, 0);
+            assert_eq!(alice.refresh(&mut world, 0).code, 0);
+        }
+
+        let mut alice = world.ready("alice");
+
+        assert_eq!(alice.try_allocate(&mut world, fill).code, 486);
+        let (_, left, _) = world.shared.port_counts(Family::V4).unwrap();
+        assert_eq!(left, free);
+        world.client("bob").allocate(&mut world);
+        world.pass_secs(60);
+        alice.allocate(&mut world);
+    }
+}
+
+/// nor do requests that are refused because too many ports are reserved already.
+#[test]
+fn refused_reservations_leave_ports_to_others() {
+    let mut options = options();
+    options.limits.allocations_per_user = 3;
+    let mut world = World::with(options);
+    let codes: Vec<u16> = (0..100)
+        .map(|_| {
+            let mut alice = world.ready("alice");
+            let code = alice.try_allocate(&mut world, even_and_next).code;
+            if code == 0 {
+                alice.refresh(&mut world, 0);
+            }
+            code
+        })
+        .collect();
+
+    assert_eq!(codes[..16], [0; 16]);
+    assert_eq!(codes[16..24], [508; 8]);
+    assert_eq!(codes[24..], [486; 76]);
+}
+
+const fn plain(_: &mut Writer<'_>) {}
+
+fn even_and_next(writer: &mut Writer<'_>) {
+    put(&[EVEN_AND_NEXT])(writer);
 }
 
 /// AL-17, AL-18: all of the range, each port once; the imaginary host checks that none is bound twice.

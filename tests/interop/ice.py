@@ -20,10 +20,26 @@ def run(world: World, binary: Path, check) -> None:
         check("aioice: somebody of another call gets nothing", _intruder, world, relay)
 
 
+async def converse(party: Party) -> None:
+    """A party's half of a call."""
+    connection = await _introduce(party)
+    try:
+        await connection.connect()
+        for message in MESSAGES:
+            await connection.send(message)
+        heard = [await connection.recv() for _ in MESSAGES]
+        assert heard == MESSAGES, "not what was sent"
+        # Neither leaves before the other has heard everything.
+        await party.tell("done")
+        await party.hear()
+    finally:
+        await connection.close()
+
+
 def _call(world: World, relay: Relay, server: str) -> str:
     minted = [relay.mint(call="one", party=party, peers="call") for party in "ab"]
     signalling.meet(
-        _converse,
+        converse,
         Party(0, world.client, server, minted[0]),
         Party(1, world.peer, RELAY, minted[1]),
     )
@@ -48,21 +64,6 @@ def _intruder(world: World, relay: Relay) -> str:
     assert refused >= 2, f"{refused} channels were refused"
     relay.wait_for("veilturn_allocations", 0)
     return f"{refused:.0f} channels refused"
-
-
-async def _converse(party: Party) -> None:
-    connection = await _introduce(party)
-    try:
-        await connection.connect()
-        for message in MESSAGES:
-            await connection.send(message)
-        heard = [await connection.recv() for _ in MESSAGES]
-        assert heard == MESSAGES, "not what was sent"
-        # Neither leaves before the other has heard everything.
-        await party.tell("done")
-        await party.hear()
-    finally:
-        await connection.close()
 
 
 async def _fail_to_connect(party: Party) -> str:

@@ -61,6 +61,8 @@ class Relay(AbstractContextManager):
         self._level = log
         self._directory = tempfile.TemporaryDirectory(prefix="veilturn-")
         self._files = Path(self._directory.name)
+        # All that it has written to its log, once it has ended.
+        self.log = ""
 
     def __enter__(self) -> "Relay":
         config, secret = self._files / "veilturn.toml", self._files / "secret"
@@ -83,16 +85,12 @@ class Relay(AbstractContextManager):
             self.process.kill()
             self.process.wait()
             code = "none, it had to be killed"
-        log = self.log()
+        self.log = self._log()
         self._directory.cleanup()
         if kind is not None:
-            print("the relay's log ends with:", *log.splitlines()[-20:], sep="\n  ")
+            print("the relay's log ends with:", *self.log.splitlines()[-20:], sep="\n  ")
         elif code != 0:
-            raise AssertionError(f"the relay's exit code is {code}:\n{log}")
-
-    def log(self) -> str:
-        """All that it has written to its log so far."""
-        return (self._files / "log").read_text()
+            raise AssertionError(f"the relay's exit code is {code}:\n{self.log}")
 
     def metrics_text(self) -> str:
         return self._world.relay.inside(_get, "/metrics")
@@ -129,6 +127,9 @@ class Relay(AbstractContextManager):
         minted = json.loads(subprocess.check_output(command))
         return minted["username"], minted["password"]
 
+    def _log(self) -> str:
+        return (self._files / "log").read_text()
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 20
         while True:
@@ -137,7 +138,7 @@ class Relay(AbstractContextManager):
                 return
             except (OSError, http.client.HTTPException):
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"the relay does not start:\n{self.log()}") from None
+                    raise AssertionError(f"the relay does not start:\n{self._log()}") from None
                 time.sleep(0.05)
 
 

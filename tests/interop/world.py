@@ -9,7 +9,6 @@ an IPv6 sibling, 2600:45:N::2, and more of both kinds where a test needs more cl
 """
 
 import ctypes
-import ipaddress
 import os
 import signal
 import subprocess
@@ -87,12 +86,7 @@ class World:
         self._all = []
         try:
             router = self._add("router")
-            subprocess.run(
-                router.command(
-                    "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"
-                ),
-                check=True,
-            )
+            _sysctl(router, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
             for number, host in enumerate(HOSTS, start=1):
                 self._connect(router, self._add(host), number)
             for address in CLIENTS[1:]:
@@ -111,6 +105,8 @@ class World:
         subprocess.run(["ip", "netns", "add", namespace.name], check=True)
         self._all.append(namespace)
         setattr(self, role, namespace)
+        # Without the seconds in which an address is tried out.
+        _sysctl(namespace, "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
         namespace.ip("link", "set", "lo", "up")
         return namespace
 
@@ -125,14 +121,8 @@ class World:
         host.ip("route", "add", "default", "via", f"2600:45:{number}::1")
 
 
-def encodings(address: str) -> dict[str, bytes]:
-    """The ways in which an address could hide in a packet or a log (but see `capture.xored`)."""
-    ip = ipaddress.ip_address(address)
-    texts = {"text": str(ip), "long text": ip.exploded, "hexadecimal": ip.packed.hex()}
-    encoded = {name: text.encode() for name, text in texts.items()}
-    if ip.version == 4:
-        encoded["decimal"] = str(int(ip)).encode()
-    return encoded | {"raw": ip.packed}
+def _sysctl(namespace: Namespace, *settings: str) -> None:
+    subprocess.run(namespace.command("sysctl", "-qw", *settings), check=True)
 
 
 def _die_with_parent() -> None:

@@ -157,7 +157,7 @@ impl Relay {
         }
     }
 
-    /// Opens one relayed address of each family; one alone will do (RFC 8656 section 7.2, step 8).
+    /// Opens one relayed address of each family; one alone will do (RFC 8656 section 7.2, step 9).
     fn open_both(
         &mut self,
         now: Tick,

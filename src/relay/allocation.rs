@@ -1,4 +1,4 @@
-//! One allocation: its relayed addresses, permissions and channels (RFC 8656 section 3).
+//! One allocation: its relayed addresses, permissions and channels (RFC 8656 section 6).
 //!
 //! Expiry is a comparison with the clock at the moment of use; entries that ran out are removed when the client next
 //! changes the table they stand in, so that a table never holds more than its limit.

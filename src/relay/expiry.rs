@@ -36,7 +36,7 @@ impl Relay {
         }
     }
 
-    /// Ends the allocation of a client whose stream closed (RFC 8656 section 7.5).
+    /// Ends the allocation of a client whose stream closed.
     pub fn on_disconnect(&mut self, now: Now, client: &FiveTuple, host: &mut impl Host) {
         if let Some(id) = self.table.id_of(client) {
             self.end(now, id, EndReason::Disconnected, host);

@@ -1,4 +1,4 @@
-//! Where a client is, as RFC 8656 section 3 identifies it: the 5-tuple.
+//! Where a client is, as RFC 8656 section 2 identifies it: the 5-tuple.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

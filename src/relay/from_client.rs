@@ -82,7 +82,7 @@ impl Relay {
             ..
         } = &mut verdict
         {
-            // Between other families than IPv4 and IPv4 the wish has no meaning (RFC 8656 section 14).
+            // Between other families than IPv4 and IPv4 the wish has no meaning (RFC 8656 section 13).
             *flag = dont_fragment.is_some() && peer.is_ipv4() && from.client.reveal().is_ipv4();
         }
         self.counters.to_peers.count(span.len());

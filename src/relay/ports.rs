@@ -71,7 +71,7 @@ impl PortPool {
         Some(port)
     }
 
-    /// Takes a free even port (RFC 8656 section 14.6). `with_pair` takes the next port as well, to be reserved;
+    /// Takes a free even port (RFC 8656 section 18.7). `with_pair` takes the next port as well, to be reserved;
     /// without, the next port remains as it is.
     pub fn take_even(&mut self, with_pair: bool, now: Tick, rng: &mut impl Rng) -> Option<u16> {
         self.wake(now);

@@ -108,7 +108,7 @@ impl AllocateRequest {
             (None, None, Some(Family::V6)) if parity != Parity::EvenWithNext => {
                 Addresses::Both(parity)
             }
-            // Without a family, IPv4 whatever the client's own (RFC 8656 section 7.2, step 6).
+            // Without a family, IPv4 whatever the client's own (RFC 8656 section 7.2, step 7).
             (None, family, None) => Addresses::One(family.unwrap_or(Family::V4), parity),
             _ => return Err(Refusal::BadRequest),
         };

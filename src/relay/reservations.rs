@@ -1,4 +1,4 @@
-//! Ports that wait for their RESERVATION-TOKEN (RFC 8656 sections 7.2 and 14.9).
+//! Ports that wait for their RESERVATION-TOKEN (RFC 8656 sections 7.2 and 18.10).
 //!
 //! An Allocate with EVEN-PORT and its R bit takes two ports; the odd one waits here until another Allocate of the same
 //! identity brings the token, once, or until its time is up and it goes back to its pool.

@@ -27,7 +27,7 @@ pub enum Verdict {
         to: Masked<SocketAddr>,
         /// The application data.
         span: Span,
-        /// Whether the datagram must not be fragmented (RFC 8656 section 14.8).
+        /// Whether the datagram must not be fragmented (RFC 8656 section 18.9).
         dont_fragment: bool,
     },
     /// Send nothing.
@@ -40,7 +40,7 @@ pub enum Verdict {
 pub enum DropReason {
     /// Neither a well-formed STUN message nor ChannelData.
     Malformed,
-    /// A STUN message whose FINGERPRINT is wrong (RFC 8489 section 7.3).
+    /// A STUN message whose FINGERPRINT is wrong (RFC 8489 section 7).
     BadFingerprint,
     /// A method, class or combination that a server does not take from a client (RFC 8489 section 6.3).
     UnexpectedMessage,

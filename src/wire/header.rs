@@ -28,7 +28,7 @@ pub enum Class {
 pub struct Method(u16);
 
 impl Method {
-    /// Binding (RFC 8489 section 3).
+    /// Binding (RFC 8489 section 18.2).
     pub const BINDING: Self = Self(0x001);
     /// Allocate (RFC 8656 section 7).
     pub const ALLOCATE: Self = Self(0x003);

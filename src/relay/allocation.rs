@@ -5,12 +5,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::directory::Tenant;
 use super::host::SocketId;
 use super::policy::PeerClass;
 use super::rate::RateLimiter;
 use super::response::Granted;
 use super::small_map::SmallMap;
-use super::{CallTag, FiveTuple, Tenant, UserTag};
+use super::tags::CallTag;
+use super::{FiveTuple, UserTag};
 use crate::auth::{BoundCredential, PeerScope};
 use crate::masked::Masked;
 use crate::time::{Tick, UnixTime};

@@ -20,7 +20,7 @@ use crate::time::Tick;
 /// silence everybody else, and what it can forge in a victim's own name it could spend without any collision.
 ///
 /// 128 KiB, one hash and one word per event. Each worker owns its own, so that the rate is that of one worker.
-pub struct PrefixBudget {
+pub(super) struct PrefixBudget {
     pace: Pace,
     key: FixedState,
     cells: Box<[Gcra]>,
@@ -28,7 +28,7 @@ pub struct PrefixBudget {
 
 impl PrefixBudget {
     /// The number of cells, a power of two.
-    pub const CELLS: usize = 1 << Self::INDEX_BITS;
+    pub(super) const CELLS: usize = 1 << Self::INDEX_BITS;
 
     const INDEX_BITS: u32 = 14;
 
@@ -37,7 +37,7 @@ impl PrefixBudget {
 
     /// A budget of `events` per second and prefix, under a key drawn from `rng`.
     #[must_use]
-    pub fn new(events: u32, rng: &mut impl Rng) -> Self {
+    pub(super) fn new(events: u32, rng: &mut impl Rng) -> Self {
         Self {
             pace: Pace::per_second(events, Self::BURST),
             key: FixedState::with_seed(rng.next_u64()),
@@ -47,7 +47,7 @@ impl PrefixBudget {
 
     /// Counts one event for the prefix of `source`, where its budget still allows it. A refused event costs nothing.
     #[must_use]
-    pub fn admit(&mut self, now: Tick, source: IpAddr) -> bool {
+    pub(super) fn admit(&mut self, now: Tick, source: IpAddr) -> bool {
         let index = self.index(source);
         self.cells[index].admit(now, self.pace)
     }

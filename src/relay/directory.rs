@@ -13,7 +13,7 @@ use super::tags::CallTag;
 use crate::auth::PeerScope;
 
 /// From a relayed address, in its advertised form, to its owner. Eight bytes per port of the relay range and address.
-pub struct RelayDirectory {
+pub(super) struct RelayDirectory {
     /// One per relay address: at most one of each family.
     tables: Vec<Table>,
 }
@@ -30,7 +30,7 @@ struct Table {
 /// One word: the bits of the call's tag, and above them how many allocations had the port before, modulo 2^16. A port
 /// rests after each, so that the count takes weeks to come round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tenant(u64);
+pub(super) struct Tenant(u64);
 
 impl Tenant {
     const CALL: u64 = (1 << CallTag::BITS) - 1;
@@ -54,7 +54,7 @@ impl Tenant {
 impl RelayDirectory {
     /// An empty directory of the addresses that `relays` advertise, each with all of `ports`.
     #[must_use]
-    pub fn new(relays: &[RelayAddress], ports: &RangeInclusive<u16>) -> Self {
+    pub(super) fn new(relays: &[RelayAddress], ports: &RangeInclusive<u16>) -> Self {
         let table = |relay: &RelayAddress| Table {
             ip: relay.advertise,
             first: *ports.start(),
@@ -67,25 +67,25 @@ impl RelayDirectory {
 
     /// Makes `relayed` known as live and `owner`'s. To be called once its socket is open, before the client hears of
     /// it. Has no effect where `relayed` is no address of this directory.
-    pub fn publish(&self, relayed: SocketAddr, owner: CallTag) {
+    pub(super) fn publish(&self, relayed: SocketAddr, owner: CallTag) {
         self.store(relayed, |word| Tenant::next(word, owner));
     }
 
     /// Makes `relayed` unknown. To be called before its socket is closed, so that nobody is sent to the port's next
     /// owner.
-    pub fn withdraw(&self, relayed: SocketAddr) {
+    pub(super) fn withdraw(&self, relayed: SocketAddr) {
         self.store(relayed, Tenant::vacated);
     }
 
     /// The allocation that has `relayed`, where one does. An IPv6 scope or flow label plays no role.
     #[must_use]
-    pub fn tenant(&self, relayed: SocketAddr) -> Option<Tenant> {
+    pub(super) fn tenant(&self, relayed: SocketAddr) -> Option<Tenant> {
         Tenant::of(self.slot(relayed)?.load(Ordering::Acquire))
     }
 
     /// The call of the allocation that has `relayed`, where one does.
     #[must_use]
-    pub fn owner(&self, relayed: SocketAddr) -> Option<CallTag> {
+    pub(super) fn owner(&self, relayed: SocketAddr) -> Option<CallTag> {
         let Tenant(word) = self.tenant(relayed)?;
         CallTag::from_bits(word & Tenant::CALL)
     }
@@ -93,7 +93,7 @@ impl RelayDirectory {
     /// Whether an allocation of the call `mine` and the effective scope `scope` may exchange data with the relayed
     /// address `peer`: it is live and, in the scope `call`, of the same call.
     #[must_use]
-    pub fn admits(&self, scope: PeerScope, mine: CallTag, peer: SocketAddr) -> bool {
+    pub(super) fn admits(&self, scope: PeerScope, mine: CallTag, peer: SocketAddr) -> bool {
         let Some(theirs) = self.owner(peer) else {
             return false;
         };

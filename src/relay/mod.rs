@@ -47,20 +47,13 @@ mod verdict;
 mod tests;
 
 pub use self::core::Relay;
-pub use budget::PrefixBudget;
 pub use counters::{Answered, Counter, Counters, Traffic};
-pub use directory::{RelayDirectory, Tenant};
 pub use five_tuple::{FiveTuple, Link, Transport};
 pub use host::{EndReason, Event, Host, IcmpError, OpenError, RelayToken, SocketId};
 pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};
 pub use packet::{HEADROOM, MAX_DATAGRAM, MIN_BUFFER, Packet, Span};
-pub use policy::{Denied, PeerClass, PeerPolicy};
-pub use ports::PortPool;
-pub use quota::{QuotaExceeded, Quotas};
-pub use rate::{Gcra, Pace, RateLimiter};
-pub use reservations::{ReservationToken, Reservations};
 pub use shared::Shared;
-pub use tags::{CallTag, Tagger, UserTag};
+pub use tags::UserTag;
 pub use verdict::{DropReason, Verdict};
 
 use crate::wire::Family;

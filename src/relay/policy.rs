@@ -27,7 +27,7 @@ use crate::auth::PeerScope;
 
 /// What an admitted peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerClass {
+pub(super) enum PeerClass {
     /// An address of this relay: the directory says whether the port is live and may be reached.
     Relayed,
     /// Another relay of the fleet.
@@ -38,7 +38,7 @@ pub enum PeerClass {
 
 /// Why a peer is refused. To the client all of them look the same; a peer port of zero alone is a malformed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Denied {
+pub(super) enum Denied {
     /// Port 0, which no datagram can be sent to.
     #[error("peer port zero")]
     PortZero,
@@ -50,7 +50,7 @@ pub enum Denied {
     SpecialPurpose,
     /// The longest prefix that matches is one of `deny`.
     #[error("denied by configuration")]
-    DeniedByConfig,
+    ByConfig,
     /// A listener, the metrics or the admin socket of this daemon, whatever `allow` says.
     #[error("socket of this daemon")]
     OwnSocket,
@@ -77,7 +77,7 @@ pub enum Denied {
 /// A judgement scans the lists of one address family, longest prefix first: the built-in table has some forty rows,
 /// the others are as long as their operator makes them. It runs once for each address of a request and each Send
 /// indication; ChannelData is judged when its channel is bound.
-pub struct PeerPolicy {
+pub(super) struct PeerPolicy {
     scope: PeerScope,
     /// The relay ports of this relay and, by convention, of every other of the fleet.
     ports: RangeInclusive<u16>,
@@ -99,7 +99,7 @@ impl PeerPolicy {
     ///
     /// Where the built-in table does not parse, which a test rules out.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         options: &PeerOptions,
         relays: &[RelayAddress],
         ports: &RangeInclusive<u16>,
@@ -131,7 +131,7 @@ impl PeerPolicy {
     /// The scope that a credential of the scope `scope` has here: a credential can only narrow the configured one.
     /// This is the scope to ask the [`RelayDirectory`] with.
     #[must_use]
-    pub fn narrow(&self, scope: PeerScope) -> PeerScope {
+    pub(super) fn narrow(&self, scope: PeerScope) -> PeerScope {
         scope.min(self.scope)
     }
 
@@ -140,7 +140,7 @@ impl PeerPolicy {
     /// # Errors
     ///
     /// [`Denied`]: the peer may not be reached at any port.
-    pub fn judge_ip(&self, scope: PeerScope, ip: IpAddr) -> Result<PeerClass, Denied> {
+    pub(super) fn judge_ip(&self, scope: PeerScope, ip: IpAddr) -> Result<PeerClass, Denied> {
         if self.is_relay(ip) {
             return Ok(PeerClass::Relayed);
         }
@@ -169,7 +169,7 @@ impl PeerPolicy {
     /// # Errors
     ///
     /// [`Denied`]: the peer may not be reached at this port.
-    pub fn judge(&self, scope: PeerScope, peer: SocketAddr) -> Result<PeerClass, Denied> {
+    pub(super) fn judge(&self, scope: PeerScope, peer: SocketAddr) -> Result<PeerClass, Denied> {
         let (ip, port) = (peer.ip(), peer.port());
         if port == 0 {
             return Err(Denied::PortZero);
@@ -193,7 +193,7 @@ impl PeerPolicy {
     /// where it comes out of this relay itself (a listener or a live relayed address), which would be a loop, or where
     /// it came through 6to4 or Teredo (RFC 8656 section 21.4).
     #[must_use]
-    pub fn accepts_client(&self, source: SocketAddr, directory: &RelayDirectory) -> bool {
+    pub(super) fn accepts_client(&self, source: SocketAddr, directory: &RelayDirectory) -> bool {
         let (ip, port) = (source.ip().to_canonical(), source.port());
         let local = SocketAddr::new(ip, port);
         port != 0
@@ -206,14 +206,14 @@ impl PeerPolicy {
     /// Where a datagram for `peer` is to be sent: a relayed address of this relay is reached at its local form, since
     /// the NAT in front need not send back what came from behind it. Any other address is left as it is.
     #[must_use]
-    pub fn to_bind(&self, peer: SocketAddr) -> SocketAddr {
+    pub(super) fn to_bind(&self, peer: SocketAddr) -> SocketAddr {
         self.translate(peer, |relay| (relay.advertise, relay.bind))
     }
 
     /// Where a datagram from `source` came from, as the world knows it: a relayed address of this relay is shown in
     /// its advertised form. Any other address is left as it is.
     #[must_use]
-    pub fn to_advertised(&self, source: SocketAddr) -> SocketAddr {
+    pub(super) fn to_advertised(&self, source: SocketAddr) -> SocketAddr {
         self.translate(source, |relay| (relay.bind, relay.advertise))
     }
 
@@ -239,7 +239,7 @@ impl PeerPolicy {
         let deny = self.deny.longest(ip);
         let admitted = allow.max(fleet);
         if deny.is_some() && deny >= admitted {
-            return Err(Denied::DeniedByConfig);
+            return Err(Denied::ByConfig);
         }
         if self.special.longest(ip) > admitted {
             return Err(Denied::SpecialPurpose);

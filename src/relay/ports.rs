@@ -18,7 +18,7 @@ use crate::time::Tick;
 /// Every operation takes constant time, but for the ports that end their rest: they are moved back one by one on the
 /// next take. Costs seven bytes a port, 112 KiB for the 16,384 ports of the default range, and sixteen
 /// more for each port that rests.
-pub struct PortPool {
+pub(super) struct PortPool {
     ports: RangeInclusive<u16>,
     /// The free even ports, by the number of their pair.
     even: Urn,
@@ -41,7 +41,7 @@ struct Resting {
 impl PortPool {
     /// A pool in which all of `ports` are free, save port 0, which is none. A used port rests for `quarantine`.
     #[must_use]
-    pub fn new(ports: &RangeInclusive<u16>, quarantine: Duration) -> Self {
+    pub(super) fn new(ports: &RangeInclusive<u16>, quarantine: Duration) -> Self {
         let ports = (*ports.start()).max(1)..=*ports.end();
         let pairs = usize::from((ports.end() / 2).saturating_sub(ports.start() / 2)) + 1;
         let mut pool = Self {
@@ -60,7 +60,7 @@ impl PortPool {
     }
 
     /// Takes a free port.
-    pub fn take_any(&mut self, now: Tick, rng: &mut impl Rng) -> Option<u16> {
+    pub(super) fn take_any(&mut self, now: Tick, rng: &mut impl Rng) -> Option<u16> {
         self.wake(now);
         let index = below(self.free(), rng)?;
         let port = match self.even.get(index) {
@@ -73,7 +73,12 @@ impl PortPool {
 
     /// Takes a free even port (RFC 8656 section 18.7). `with_pair` takes the next port as well, to be reserved;
     /// without, the next port remains as it is.
-    pub fn take_even(&mut self, with_pair: bool, now: Tick, rng: &mut impl Rng) -> Option<u16> {
+    pub(super) fn take_even(
+        &mut self,
+        with_pair: bool,
+        now: Tick,
+        rng: &mut impl Rng,
+    ) -> Option<u16> {
         self.wake(now);
         let urn = if with_pair { &self.pairs } else { &self.even };
         let port = self.even_port(urn.get(below(urn.len(), rng)?)?);
@@ -85,7 +90,7 @@ impl PortPool {
     }
 
     /// Takes back a port that was taken, whether or not it could be bound, and lets it rest.
-    pub fn release(&mut self, port: u16, now: Tick) {
+    pub(super) fn release(&mut self, port: u16, now: Tick) {
         let taken = self
             .index(port)
             .and_then(|index| self.taken.get_mut(index))
@@ -99,19 +104,19 @@ impl PortPool {
 
     /// How many ports were free at the last take.
     #[must_use]
-    pub fn free(&self) -> usize {
+    pub(super) fn free(&self) -> usize {
         self.even.len() + self.odd.len()
     }
 
     /// How many ports are handed out.
     #[must_use]
-    pub fn in_use(&self) -> usize {
+    pub(super) fn in_use(&self) -> usize {
         self.taken.len() - self.free() - self.resting.len()
     }
 
     /// How many ports rest, those included whose rest has ended since the last take.
     #[must_use]
-    pub fn resting(&self) -> usize {
+    pub(super) fn resting(&self) -> usize {
         self.resting.len()
     }
 

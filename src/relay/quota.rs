@@ -14,7 +14,7 @@ use super::tags::UserTag;
 
 /// Why an allocation may not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum QuotaExceeded {
+pub(super) enum QuotaExceeded {
     /// The identity has as many as it may: 486 (RFC 8656 section 7.2).
     #[error("the identity has reached its allocations")]
     User,
@@ -24,7 +24,7 @@ pub enum QuotaExceeded {
 }
 
 /// Counts of live allocations. Holds one entry per identity that has one, so never more than `total_limit`.
-pub struct Quotas {
+pub(super) struct Quotas {
     total_limit: usize,
     /// Written under the lock of `users`, read without it.
     total: AtomicUsize,
@@ -35,7 +35,7 @@ pub struct Quotas {
 impl Quotas {
     /// No allocation yet, and at most `total_limit` at a time.
     #[must_use]
-    pub fn new(total_limit: usize) -> Self {
+    pub(super) fn new(total_limit: usize) -> Self {
         Self {
             total_limit,
             total: AtomicUsize::new(0),
@@ -48,7 +48,7 @@ impl Quotas {
     /// # Errors
     ///
     /// [`QuotaExceeded`]; nothing is counted then. The identity's own limit is named first: it says more to the client.
-    pub fn acquire(&self, user: UserTag, user_limit: u32) -> Result<(), QuotaExceeded> {
+    pub(super) fn acquire(&self, user: UserTag, user_limit: u32) -> Result<(), QuotaExceeded> {
         let mut users = self.lock();
         let count = users.get(&user).copied().unwrap_or(0);
         let total = self.total.load(Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl Quotas {
     }
 
     /// Counts one allocation of `user` less: once for each successful [`Self::acquire`].
-    pub fn release(&self, user: UserTag) {
+    pub(super) fn release(&self, user: UserTag) {
         let mut users = self.lock();
         let Some(count) = users.get_mut(&user) else {
             debug_assert!(false, "released what was not acquired");
@@ -79,14 +79,14 @@ impl Quotas {
     }
 
     /// How many allocations there are.
-    #[must_use]
-    pub fn total(&self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
     }
 
     /// How many identities have an allocation.
-    #[must_use]
-    pub fn users(&self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn users(&self) -> usize {
         self.lock().len()
     }
 

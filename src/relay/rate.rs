@@ -10,7 +10,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// How often something may happen, and how much of it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub(super) struct Pace {
     /// Nanoseconds that one event pays for.
     interval: u64,
     /// Nanoseconds that may be paid in advance.
@@ -20,7 +20,7 @@ pub struct Pace {
 impl Pace {
     /// `events` a second, and those of `burst` seconds at once. Zero events are none ever.
     #[must_use]
-    pub fn per_second(events: u32, burst: u32) -> Self {
+    pub(super) fn per_second(events: u32, burst: u32) -> Self {
         if events == 0 {
             return Self {
                 interval: u64::MAX,
@@ -36,12 +36,12 @@ impl Pace {
 
 /// What one source of events has used of its rate: the nanosecond until which it has paid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gcra(u64);
+pub(super) struct Gcra(u64);
 
 impl Gcra {
     /// Counts one event at `now`, where `pace` still allows it. A refused event costs nothing.
     #[must_use]
-    pub fn admit(&mut self, now: Tick, pace: Pace) -> bool {
+    pub(super) fn admit(&mut self, now: Tick, pace: Pace) -> bool {
         self.pay(now, pace.interval, pace.burst)
     }
 
@@ -59,22 +59,22 @@ impl Gcra {
 
 /// The byte rate of one direction of one allocation. Sixteen bytes, two divisions per datagram.
 #[derive(Clone, Copy, Debug)]
-pub struct RateLimiter {
+pub(super) struct RateLimiter {
     used: Gcra,
     rate: ByteRate,
 }
 
 impl RateLimiter {
     /// Bytes that a datagram counts for at least: without it, empty datagrams would be free and without end.
-    pub const MIN_CHARGE: usize = 64;
+    pub(super) const MIN_CHARGE: usize = 64;
 
     /// Bytes that may be sent at once at least: one second's worth, but never less than the largest datagram or a
     /// video key frame.
-    pub const MIN_BURST: u64 = 64 * 1024;
+    pub(super) const MIN_BURST: u64 = 64 * 1024;
 
     /// A limiter of `rate`, nothing used.
     #[must_use]
-    pub fn new(rate: ByteRate) -> Self {
+    pub(super) fn new(rate: ByteRate) -> Self {
         Self {
             used: Gcra::default(),
             rate,
@@ -83,7 +83,7 @@ impl RateLimiter {
 
     /// Counts a datagram of `bytes` at `now`, where the rate still allows it. A refused datagram costs nothing.
     #[must_use]
-    pub fn admit(&mut self, now: Tick, bytes: usize) -> bool {
+    pub(super) fn admit(&mut self, now: Tick, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes.max(Self::MIN_CHARGE)).unwrap_or(u64::MAX);
         let burst = self.nanos(Self::MIN_BURST).max(NANOS_PER_SECOND);
         self.used.pay(now, self.nanos(bytes), burst)

@@ -14,12 +14,12 @@ use crate::time::Tick;
 
 /// The value of a RESERVATION-TOKEN attribute: random, so that it tells nothing and cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ReservationToken(pub [u8; 8]);
+pub(super) struct ReservationToken(pub(super) [u8; 8]);
 
 /// Ports waiting for their tokens, at most `capacity` of them and [`Self::PER_USER`] of one identity.
 ///
 /// Look-ups scan all of them: no browser asks for EVEN-PORT, and the capacity bounds what an attacker gains by it.
-pub struct Reservations {
+pub(super) struct Reservations {
     capacity: usize,
     hold: Duration,
     /// In the order in which they were made, and so in which they expire.
@@ -35,12 +35,12 @@ struct Waiting {
 
 impl Reservations {
     /// How many of an identity's ports may wait at a time: they outlive the allocations that its quota counts.
-    pub const PER_USER: usize = 16;
+    pub(super) const PER_USER: usize = 16;
 
     /// No reservation yet; at most `capacity` at a time, each kept for `hold` (RFC 8656 section 7.2: at least 30
     /// seconds).
     #[must_use]
-    pub const fn new(capacity: usize, hold: Duration) -> Self {
+    pub(super) const fn new(capacity: usize, hold: Duration) -> Self {
         Self {
             capacity,
             hold,
@@ -51,7 +51,7 @@ impl Reservations {
     /// Keeps the relayed address `relayed`, already taken from its pool, for `owner`. None where too many wait: the
     /// caller gives the port back then.
     #[must_use]
-    pub fn reserve(
+    pub(super) fn reserve(
         &mut self,
         relayed: SocketAddr,
         owner: UserTag,
@@ -75,7 +75,7 @@ impl Reservations {
     /// The relayed address that `token` reserves for `owner`, which is the caller's from here on. None where the token
     /// is unknown, used, expired or somebody else's (RFC 8656 section 7.2: 508).
     #[must_use]
-    pub fn redeem(
+    pub(super) fn redeem(
         &mut self,
         token: ReservationToken,
         owner: UserTag,
@@ -88,36 +88,18 @@ impl Reservations {
         self.waiting.remove(index).map(|it| it.relayed)
     }
 
-    /// The next relayed address whose time is up, to be given back to its pool. To be called until there is none: when
-    /// the moment of [`Self::next_expiry`] comes, and before a port is refused for want of free ones.
+    /// The next relayed address whose time is up, to be given back to its pool. To be called until there is none,
+    /// before a port is drawn.
     #[must_use]
-    pub fn pop_expired(&mut self, now: Tick) -> Option<SocketAddr> {
+    pub(super) fn pop_expired(&mut self, now: Tick) -> Option<SocketAddr> {
         self.waiting.front().filter(|it| it.until <= now)?;
         self.waiting.pop_front().map(|it| it.relayed)
-    }
-
-    /// When the next reservation expires.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<Tick> {
-        self.waiting.front().map(|it| it.until)
     }
 
     /// The relayed addresses that wait.
     #[cfg(any(test, fuzzing))]
     pub(super) fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
         self.waiting.iter().map(|it| it.relayed)
-    }
-
-    /// How many ports wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Whether none waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 }
 
@@ -174,13 +156,11 @@ mod tests {
         let token = reservations.reserve(at(1), ALICE, START, &mut rng).unwrap();
         let other = reservations.reserve(at(2), ALICE, START, &mut rng).unwrap();
 
-        assert_eq!(reservations.next_expiry(), Some(end));
         assert_eq!(reservations.pop_expired(just_before), None);
         assert_eq!(reservations.redeem(other, ALICE, just_before), Some(at(2)));
         assert_eq!(reservations.redeem(token, ALICE, end), None);
         assert_eq!(reservations.pop_expired(end), Some(at(1)));
         assert_eq!(reservations.pop_expired(end), None);
-        assert_eq!(reservations.next_expiry(), None);
     }
 
     #[test]
@@ -201,7 +181,7 @@ mod tests {
             std::iter::from_fn(|| reservations.pop_expired(expired)).collect::<Vec<_>>(),
             [at(1), at(2), at(3)]
         );
-        assert_eq!(reservations.len(), 1);
+        assert_eq!(reservations.relayed().collect::<Vec<_>>(), [at(4)]);
     }
 
     #[test]

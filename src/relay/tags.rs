@@ -13,19 +13,19 @@ pub struct UserTag(pub u64);
 
 /// The `call` claim as a keyed hash of [`CallTag::BITS`] bits, or [`CallTag::NONE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallTag(NonZeroU64);
+pub(super) struct CallTag(NonZeroU64);
 
 impl CallTag {
     /// The tag of an allocation whose credential names no call. It equals itself, but two parties without a call are
     /// not in the same one: compare with [`Self::same_call`].
-    pub const NONE: Self = Self(NonZeroU64::MIN);
+    pub(super) const NONE: Self = Self(NonZeroU64::MIN);
 
     /// How many bits a tag has, the lowest of its word: the directory keeps something else in the others.
     pub(super) const BITS: u32 = 48;
 
     /// Whether both are in one and the same call.
     #[must_use]
-    pub fn same_call(self, other: Self) -> bool {
+    pub(super) fn same_call(self, other: Self) -> bool {
         self == other && self != Self::NONE
     }
 
@@ -41,14 +41,14 @@ impl CallTag {
 }
 
 /// Makes tags under one key.
-pub struct Tagger {
+pub(super) struct Tagger {
     key: hmac::Key,
 }
 
 impl Tagger {
     /// A tagger whose `key` is random, kept nowhere else and never reused after a restart.
     #[must_use]
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
         }
@@ -56,13 +56,13 @@ impl Tagger {
 
     /// The tag of the identity in a credential: the id alone, without the expiry that stands before it in a username.
     #[must_use]
-    pub fn user(&self, identity: &[u8]) -> UserTag {
+    pub(super) fn user(&self, identity: &[u8]) -> UserTag {
         UserTag(self.digest(b"user", identity))
     }
 
     /// The tag of a `call` claim. An empty claim names no call.
     #[must_use]
-    pub fn call(&self, call: &[u8]) -> CallTag {
+    pub(super) fn call(&self, call: &[u8]) -> CallTag {
         if call.is_empty() {
             return CallTag::NONE;
         }

@@ -125,7 +125,7 @@ fn a_deny_of_everything_leaves_the_relay_itself() {
     for ip in [PUBLIC_V4, PUBLIC_V6] {
         assert_eq!(
             policy.judge_ip(PeerScope::Public, addr(ip)),
-            Err(Denied::DeniedByConfig)
+            Err(Denied::ByConfig)
         );
     }
 }
@@ -218,11 +218,11 @@ fn the_longest_prefix_decides_and_deny_wins_a_tie() {
     let judge = |ip: &str| policy.judge_ip(PeerScope::Public, addr(ip));
 
     assert_eq!(judge("10.2.0.1"), Ok(PeerClass::Public));
-    assert_eq!(judge("10.1.0.1"), Err(Denied::DeniedByConfig));
+    assert_eq!(judge("10.1.0.1"), Err(Denied::ByConfig));
     assert_eq!(judge("10.1.1.1"), Ok(PeerClass::Public));
-    assert_eq!(judge("8.8.4.4"), Err(Denied::DeniedByConfig));
-    assert_eq!(judge("8.8.9.9"), Err(Denied::DeniedByConfig));
-    assert_eq!(judge("9.1.1.1"), Err(Denied::DeniedByConfig));
+    assert_eq!(judge("8.8.4.4"), Err(Denied::ByConfig));
+    assert_eq!(judge("8.8.9.9"), Err(Denied::ByConfig));
+    assert_eq!(judge("9.1.1.1"), Err(Denied::ByConfig));
     assert_eq!(judge("8.9.0.1"), Ok(PeerClass::Public));
 }
 
@@ -459,7 +459,7 @@ fn an_opened_translator_still_refuses_what_it_leads_to() {
         ("64:ff9b::7f00:1", Err(Denied::SpecialPurpose)),
         ("64:ff9b::a9fe:a9fe", Err(Denied::SpecialPurpose)),
         ("64:ff9b::e000:1", Err(Denied::NotUnicast)),
-        ("64:ff9b::102:304", Err(Denied::DeniedByConfig)),
+        ("64:ff9b::102:304", Err(Denied::ByConfig)),
         ("64:ff9b::808:404", Err(Denied::OwnAddress)),
         ("64:ff9b::909:901", Err(Denied::Detour)),
         ("64:ff9b::909:807", Err(Denied::Detour)),

@@ -11,7 +11,9 @@ use super::traffic::{
 use super::world::{Outcome, RELAY4, RELAY4_BIND, RELAY6, SERVER, World, addr, ip, local, options};
 use crate::auth::{Claims, PeerScope};
 use crate::relay::allocation::Permission;
-use crate::relay::{CallTag, DropReason, Options, Packet, PeerClass, PeerOptions, Verdict};
+use crate::relay::policy::PeerClass;
+use crate::relay::tags::CallTag;
+use crate::relay::{DropReason, Options, Packet, PeerOptions, Verdict};
 use crate::wire::Method;
 
 const DENIED: Outcome = Outcome::Dropped(DropReason::PeerDenied);

@@ -8,7 +8,8 @@ use super::client::Client;
 use super::traffic::{OTHER4, PEER4, peer_sends};
 use super::world::{Outcome, World, addr, options};
 use crate::auth::{BitRate, Claims, PeerScope};
-use crate::relay::{ByteRate, DropReason, RateLimiter};
+use crate::relay::rate::RateLimiter;
+use crate::relay::{ByteRate, DropReason};
 
 const OVER_RATE: Outcome = Outcome::Dropped(DropReason::OverRate);
 

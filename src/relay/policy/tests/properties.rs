@@ -57,7 +57,7 @@ proptest! {
         // Of equal lengths the later candidate wins: first the table, then allow, last deny.
         let candidates = special.map(|len| (len, 0, Err(Denied::SpecialPurpose)))
             .chain(allow.iter().map(|len| (*len, 1, Ok(PeerClass::Public))))
-            .chain(deny.iter().map(|len| (*len, 2, Err(Denied::DeniedByConfig))));
+            .chain(deny.iter().map(|len| (*len, 2, Err(Denied::ByConfig))));
         let longest = candidates.max_by_key(|(len, rank, _)| (*len, *rank));
         let expected = longest.map_or(Ok(PeerClass::Public), |(_, _, verdict)| verdict);
         let judged = policy.judge_ip(PeerScope::Public, IpAddr::V4(ip));

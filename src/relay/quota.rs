@@ -3,7 +3,6 @@
 //! Shared by all workers and touched when an allocation starts or ends, never per packet. The relay acquires a unit
 //! before it opens a socket and releases it when the allocation ends, for whatever reason.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
@@ -26,10 +25,15 @@ pub(super) enum QuotaExceeded {
 /// Counts of live allocations. Holds one entry per identity that has one, so never more than `total_limit`.
 pub(super) struct Quotas {
     total_limit: usize,
-    /// Written under the lock of `users`, read without it.
-    total: AtomicUsize,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// The sum of `users`.
+    total: usize,
     /// No count is zero. A tag is a keyed hash, so the map's hasher need not be.
-    users: Mutex<HashMap<UserTag, u32, FixedState>>,
+    users: HashMap<UserTag, u32, FixedState>,
 }
 
 impl Quotas {
@@ -38,8 +42,7 @@ impl Quotas {
     pub(super) fn new(total_limit: usize) -> Self {
         Self {
             total_limit,
-            total: AtomicUsize::new(0),
-            users: Mutex::new(HashMap::with_hasher(FixedState::default())),
+            counts: Mutex::default(),
         }
     }
 
@@ -49,50 +52,48 @@ impl Quotas {
     ///
     /// [`QuotaExceeded`]; nothing is counted then. The identity's own limit is named first: it says more to the client.
     pub(super) fn acquire(&self, user: UserTag, user_limit: u32) -> Result<(), QuotaExceeded> {
-        let mut users = self.lock();
-        let count = users.get(&user).copied().unwrap_or(0);
-        let total = self.total.load(Ordering::Relaxed);
+        let mut counts = self.lock();
+        let count = counts.users.get(&user).copied().unwrap_or(0);
         if count >= user_limit {
             return Err(QuotaExceeded::User);
         }
-        if total >= self.total_limit {
+        if counts.total >= self.total_limit {
             return Err(QuotaExceeded::Total);
         }
-        users.insert(user, count + 1);
-        self.total.store(total + 1, Ordering::Relaxed);
+        counts.users.insert(user, count + 1);
+        counts.total += 1;
         Ok(())
     }
 
     /// Counts one allocation of `user` less: once for each successful [`Self::acquire`].
     pub(super) fn release(&self, user: UserTag) {
-        let mut users = self.lock();
-        let Some(count) = users.get_mut(&user) else {
+        let mut counts = self.lock();
+        let Some(count) = counts.users.get_mut(&user) else {
             debug_assert!(false, "released what was not acquired");
             return;
         };
         *count -= 1;
         if *count == 0 {
-            users.remove(&user);
+            counts.users.remove(&user);
         }
-        let total = self.total.load(Ordering::Relaxed);
-        self.total.store(total - 1, Ordering::Relaxed);
+        counts.total -= 1;
     }
 
     /// How many allocations there are.
     #[cfg(any(test, fuzzing))]
     pub(super) fn total(&self) -> usize {
-        self.total.load(Ordering::Relaxed)
+        self.lock().total
     }
 
     /// How many identities have an allocation.
     #[cfg(any(test, fuzzing))]
     pub(super) fn users(&self) -> usize {
-        self.lock().len()
+        self.lock().users.len()
     }
 
     /// Nothing panics between a count and its total, so that a poisoned lock guards sound counts.
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserTag, u32, FixedState>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

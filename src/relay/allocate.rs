@@ -14,7 +14,7 @@ use super::tags::CallTag;
 use super::{ByteRate, Event, FAMILIES, Host, OpenError, Relay, SocketId, UserTag};
 use crate::auth::Authenticated;
 use crate::time::Tick;
-use crate::wire::Family;
+use crate::wire::{Family, ReservationToken};
 
 /// Ports that are tried where other programs on this machine hold the first ones drawn.
 const PORT_ATTEMPTS: usize = 16;
@@ -30,7 +30,7 @@ struct Opened {
 #[derive(Default)]
 struct Relays {
     opened: PerFamily<Opened>,
-    token: Option<[u8; 8]>,
+    token: Option<ReservationToken>,
     failed: Option<(Family, u16)>,
 }
 

@@ -74,7 +74,7 @@ pub(super) enum Addresses {
     /// One of each family; either may fail.
     Both(Parity),
     /// The one that an earlier allocation reserved.
-    Reserved([u8; 8]),
+    Reserved(ReservationToken),
 }
 
 /// What the port of a relayed address has to be like.
@@ -93,7 +93,7 @@ impl AllocateRequest {
         if transport != UDP {
             return Err(Refusal::UnsupportedTransport);
         }
-        let token = attribute(message)?.map(|ReservationToken(token)| token);
+        let token: Option<ReservationToken> = attribute(message)?;
         let even: Option<EvenPort> = attribute(message)?;
         let requested = attribute(message)?.map(|RequestedAddressFamily(family)| family);
         let additional = additional_family(message, legacy)?;

@@ -11,10 +11,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::tags::UserTag;
 use crate::time::Tick;
-
-/// The value of a RESERVATION-TOKEN attribute: random, so that it tells nothing and cannot be guessed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct ReservationToken(pub(super) [u8; 8]);
+use crate::wire::ReservationToken;
 
 /// Ports waiting for their tokens, at most `capacity` of them and [`Self::PER_USER`] of one identity.
 ///
@@ -62,6 +59,7 @@ impl Reservations {
         if self.waiting.len() >= self.capacity || own >= Self::PER_USER {
             return None;
         }
+        // Random, so that it tells nothing and cannot be guessed.
         let token = ReservationToken(rng.next_u64().to_be_bytes());
         self.waiting.push_back(Waiting {
             token,

@@ -23,7 +23,7 @@ pub(super) struct Granted {
     pub(super) relayed: [Option<SocketAddr>; 2],
     /// Seconds.
     pub(super) lifetime: u32,
-    pub(super) token: Option<[u8; 8]>,
+    pub(super) token: Option<ReservationToken>,
     /// The family of a dual allocation that could not be had, and the error code that says why.
     pub(super) failed: Option<(Family, u16)>,
 }
@@ -187,7 +187,7 @@ impl Responder<'_> {
                 }
                 writer.put(&Lifetime(granted.lifetime))?;
                 if let Some(token) = granted.token {
-                    writer.put(&ReservationToken(token))?;
+                    writer.put(&token)?;
                 }
                 if let Some((family, code)) = granted.failed {
                     writer.put(&AddressErrorCode {

@@ -16,13 +16,13 @@ use super::policy::{PeerClass, PeerPolicy};
 use super::ports::PortPool;
 use super::quota::Quotas;
 use super::request::Parity;
-use super::reservations::{ReservationToken, Reservations};
+use super::reservations::Reservations;
 use super::tags::Tagger;
 use super::turnover::Turnover;
 use super::{Options, RelayAddress, UserTag};
 use crate::auth::Authenticator;
 use crate::time::Tick;
-use crate::wire::Family;
+use crate::wire::{Family, ReservationToken};
 
 /// Ports that may wait for their RESERVATION-TOKEN at a time, over all users.
 const MAX_RESERVATIONS: usize = 1024;
@@ -167,7 +167,7 @@ impl Shared {
         relayed: SocketAddr,
         user: UserTag,
         rng: &mut ChaCha12Rng,
-    ) -> Option<[u8; 8]> {
+    ) -> Option<ReservationToken> {
         let reserved = self
             .lock()
             .reservations
@@ -175,7 +175,7 @@ impl Shared {
         if reserved.is_none() {
             self.release_next(now, relayed);
         }
-        reserved.map(|ReservationToken(token)| token)
+        reserved
     }
 
     /// Gives the port after `relayed` back.
@@ -184,12 +184,15 @@ impl Shared {
     }
 
     /// The relayed address that a token stands for, if it is this user's. A token works once.
-    pub(super) fn redeem(&self, now: Tick, token: [u8; 8], user: UserTag) -> Option<SocketAddr> {
+    pub(super) fn redeem(
+        &self,
+        now: Tick,
+        token: ReservationToken,
+        user: UserTag,
+    ) -> Option<SocketAddr> {
         let mut ports = self.lock();
         ports.expire(now);
-        ports
-            .reservations
-            .redeem(ReservationToken(token), user, now)
+        ports.reservations.redeem(token, user, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ports> {

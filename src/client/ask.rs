@@ -9,9 +9,6 @@ use crate::wire::{
     ReservationToken, Writer, XorPeerAddress,
 };
 
-/// The protocol number of UDP, in REQUESTED-TRANSPORT.
-const UDP: u8 = 17;
-
 /// What an allocation is to be like (RFC 8656 section 7.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllocateOptions {
@@ -98,7 +95,7 @@ impl Ask {
 
 impl AllocateOptions {
     fn write(&self, writer: &mut Writer<'_>) -> Result<(), BufferFull> {
-        writer.put(&RequestedTransport(UDP))?;
+        writer.put(&RequestedTransport::UDP)?;
         match self.families {
             Families::Unspecified => {}
             Families::One(family) => writer.put(&RequestedAddressFamily(family))?,

@@ -13,9 +13,6 @@ use crate::wire::{
     ReservationToken, XorPeerAddress,
 };
 
-/// The protocol number of UDP, in REQUESTED-TRANSPORT.
-const UDP: u8 = 17;
-
 /// What ADDITIONAL-ADDRESS-FAMILY was numbered in the drafts of RFC 8656; coturn's client still says so.
 const DRAFT_ADDITIONAL_ADDRESS_FAMILY: AttributeType = AttributeType(0x8032);
 
@@ -89,8 +86,8 @@ pub(super) enum Parity {
 impl AllocateRequest {
     /// Reads the request; the checks stand in the order of RFC 8656 section 7.2, steps 3 to 9.
     pub(super) fn parse(message: &Message<'_>, legacy: bool) -> Result<Self, Refusal> {
-        let RequestedTransport(transport) = attribute(message)?.ok_or(Refusal::BadRequest)?;
-        if transport != UDP {
+        let transport: RequestedTransport = attribute(message)?.ok_or(Refusal::BadRequest)?;
+        if transport != RequestedTransport::UDP {
             return Err(Refusal::UnsupportedTransport);
         }
         let token: Option<ReservationToken> = attribute(message)?;

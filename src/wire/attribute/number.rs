@@ -13,9 +13,14 @@ pub struct Lifetime(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelNumberAttribute(pub ChannelNumber);
 
-/// What the relay is to speak with peers, as an IP protocol number: 17 is UDP (RFC 8656 section 18.8).
+/// What the relay is to speak with peers, as an IP protocol number (RFC 8656 section 18.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestedTransport(pub u8);
+
+impl RequestedTransport {
+    /// UDP.
+    pub const UDP: Self = Self(17);
+}
 
 /// The family that the relayed address is to have (RFC 8656 section 18.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -36,7 +36,12 @@ impl Relay {
         if channel.tenant.is_some() && channel.tenant != self.shared.directory.tenant(peer) {
             return Err(DropReason::PeerDenied);
         }
-        let verdict = to_peer(allocation, peer, span, now, &self.shared)?;
+        let datagram = Outgoing {
+            to: peer,
+            span,
+            dont_fragment: false,
+        };
+        let verdict = to_peer(allocation, datagram, now, &self.shared)?;
         self.counters.to_peers.count(span.len());
         Ok(verdict)
     }
@@ -76,30 +81,40 @@ impl Relay {
             start,
             end: start + data.len(),
         };
-        let mut verdict = to_peer(allocation, peer, span, now, &self.shared)?;
-        if let Verdict::ToPeer {
-            dont_fragment: flag,
-            ..
-        } = &mut verdict
-        {
+        let datagram = Outgoing {
+            to: peer,
+            span,
             // Between other families than IPv4 and IPv4 the wish has no meaning (RFC 8656 section 13).
-            *flag = dont_fragment.is_some() && peer.is_ipv4() && from.client.reveal().is_ipv4();
-        }
+            dont_fragment: dont_fragment.is_some()
+                && peer.is_ipv4()
+                && from.client.reveal().is_ipv4(),
+        };
+        let verdict = to_peer(allocation, datagram, now, &self.shared)?;
         self.counters.to_peers.count(span.len());
         Ok(verdict)
     }
 }
 
-/// Sends `span` from the relayed address of the peer's family, within the allocation's rate.
+/// A datagram for a peer.
+struct Outgoing {
+    to: SocketAddr,
+    span: Span,
+    dont_fragment: bool,
+}
+
+/// Sends a datagram from the relayed address of the peer's family, within the allocation's rate.
 fn to_peer(
     allocation: &mut Allocation,
-    peer: SocketAddr,
-    span: Span,
+    Outgoing {
+        to,
+        span,
+        dont_fragment,
+    }: Outgoing,
     now: Tick,
     shared: &Shared,
 ) -> Result<Verdict, DropReason> {
     let relayed = *allocation
-        .relayed_for(peer.ip(), now)
+        .relayed_for(to.ip(), now)
         .ok_or(DropReason::NoAllocation)?;
     // A stream can bring more than a datagram holds.
     if span.len() > MAX_DATAGRAM {
@@ -113,12 +128,11 @@ fn to_peer(
         return Err(DropReason::OverRate);
     }
     allocation.bytes += span.len() as u64;
-    let to = Masked::new(shared.policy.to_bind(peer));
     Ok(Verdict::ToPeer {
         from: relayed.socket,
-        to,
+        to: Masked::new(shared.policy.to_bind(to)),
         span,
-        dont_fragment: false,
+        dont_fragment,
     })
 }
 

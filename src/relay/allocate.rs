@@ -1,6 +1,7 @@
 //! Allocate (RFC 8656 section 7): gives a client a relayed address, or one of each family.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::allocation::{Allocation, Owner, PerFamily, Relayed};
 use super::lifetime::{granted_lifetime, session_end};
@@ -107,7 +108,7 @@ impl Relay {
             ..
         } = &*self.shared;
         Owner {
-            credential: who.bind(),
+            credential: Arc::new(who.bind()),
             user: tagger.user(who.identity.as_bytes()),
             call: who
                 .claims

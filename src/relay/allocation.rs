@@ -4,6 +4,7 @@
 //! changes the table they stand in, so that a table never holds more than its limit.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::directory::Tenant;
 use super::host::SocketId;
@@ -95,7 +96,8 @@ pub(super) struct Channel {
 /// Who an allocation belongs to and what it may do.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
-    pub(super) credential: BoundCredential,
+    /// Shared with the request that it authenticates.
+    pub(super) credential: Arc<BoundCredential>,
     pub(super) user: UserTag,
     pub(super) call: CallTag,
     /// The narrower of the configured scope and the credential's.

@@ -151,10 +151,10 @@ impl Relay {
         let bound = self
             .table
             .of_client(from)
-            .map(|allocation| allocation.owner.credential.clone());
+            .map(|allocation| Arc::clone(&allocation.owner.credential));
         match shared
             .auth
-            .authenticate(now, from.client.reveal(), message, bound.as_ref())
+            .authenticate(now, from.client.reveal(), message, bound.as_deref())
         {
             Ok(who) => {
                 let outcome = self.dispatch(

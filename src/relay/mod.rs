@@ -45,6 +45,10 @@ mod verdict;
 
 #[cfg(test)]
 mod tests;
+// The fuzz target plays in the same world.
+#[cfg(all(fuzzing, not(test)))]
+#[allow(dead_code, clippy::unwrap_used, reason = "the world is made for tests")]
+mod tests;
 
 pub use self::core::Relay;
 pub use counters::{Answered, Counter, Counters, Traffic};
@@ -54,6 +58,8 @@ pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, R
 pub use packet::{HEADROOM, MAX_DATAGRAM, MIN_BUFFER, Packet, Span};
 pub use shared::Shared;
 pub use tags::UserTag;
+#[cfg(all(fuzzing, not(test)))]
+pub use tests::fuzz;
 pub use verdict::{DropReason, Verdict};
 
 use crate::wire::Family;

@@ -71,7 +71,9 @@ impl Relay {
     /// else needs no more than the headroom.
     #[must_use]
     pub fn may_answer(datagram: &[u8]) -> bool {
-        matches!(datagram, [first, second, ..] if first & 0xC1 == 0 && second & 0x10 == 0)
+        // The two bits that every STUN message begins with are zero, and so are both class bits of a request (RFC 8489
+        // section 5).
+        matches!(datagram, [first, second, ..] if first & 0b1100_0001 == 0 && second & 0b0001_0000 == 0)
     }
 
     /// Takes a datagram, or one frame of a stream, from a client.

@@ -7,7 +7,7 @@ use super::{EndReason, Event, FAMILIES, FiveTuple, Host, Relay};
 use crate::time::{Now, Tick};
 
 /// Stale timers that are always put up with; beyond, they may not outnumber the allocations.
-const STALE_TIMERS: usize = 64;
+pub(super) const STALE_TIMERS: usize = 64;
 
 impl Relay {
     /// When [`Self::handle_timeout`] wants to be called next; ask again after every call that takes `now`.

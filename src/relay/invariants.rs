@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::allocation::Allocation;
+use super::expiry::STALE_TIMERS;
 use super::table::AllocationId;
 use super::{FAMILIES, Relay, Shared};
 use crate::wire::Family;
@@ -70,7 +71,7 @@ impl Relay {
             "the gauge counts the allocations"
         );
         assert!(
-            self.timers.len() <= 2 * self.table.len() + 65,
+            self.timers.len() <= 2 * self.table.len() + STALE_TIMERS,
             "stale timers do not pile up"
         );
         for (id, allocation) in self.each() {

@@ -98,10 +98,7 @@ impl Table {
 
     /// Moves an allocation out.
     pub(super) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
-        let slot = self
-            .slots
-            .get_mut(id.index as usize)
-            .filter(|slot| slot.generation == id.generation)?;
+        let slot = self.slot_mut(id)?;
         let allocation = slot.tenant.take()?;
         slot.generation = (slot.generation + 1) & (u32::MAX >> 1);
         self.vacant.push(id.index);
@@ -122,11 +119,7 @@ impl Table {
     }
 
     pub(super) fn get_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
-        let slot = self
-            .slots
-            .get_mut(id.index as usize)
-            .filter(|slot| slot.generation == id.generation)?;
-        slot.tenant.as_deref_mut()
+        self.slot_mut(id)?.tenant.as_deref_mut()
     }
 
     /// The allocation of a client.
@@ -154,5 +147,11 @@ impl Table {
     /// The ids of all allocations. For shutdown and tests: it visits every place.
     pub(super) fn ids(&self) -> Vec<AllocationId> {
         self.by_client.values().copied().collect()
+    }
+
+    fn slot_mut(&mut self, id: AllocationId) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(id.index as usize)
+            .filter(|slot| slot.generation == id.generation)
     }
 }

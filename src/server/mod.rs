@@ -134,11 +134,7 @@ impl Server {
                 clock,
                 relay: Relay::new(Arc::clone(&server.shared), random()?),
                 listeners: listeners.into(),
-                relay_options: SocketOptions {
-                    recv_buffer: RELAY_BUFFER,
-                    send_buffer: RELAY_BUFFER,
-                    offload,
-                },
+                relay_options: relay_options(offload),
                 redactor: Redactor::new(config.log_addresses, &redaction),
                 cpu: config.runtime.pin_cpus.then_some(number),
                 phase: server.phase.subscribe(),
@@ -211,9 +207,7 @@ impl Server {
             let Some(thread) = worker.thread.take() else {
                 continue;
             };
-            let returned = thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            let returned = join(thread);
             outcome = outcome.and(returned);
         }
         outcome
@@ -264,10 +258,8 @@ impl WorkerStart {
                 },
             }),
             Err(_) => {
-                let outcome = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-                Err(StartError::Worker(outcome.err().unwrap_or_else(|| {
+                let error = join(thread).err();
+                Err(StartError::Worker(error.unwrap_or_else(|| {
                     io::Error::other("a worker did not start")
                 })))
             }
@@ -307,6 +299,13 @@ impl WorkerStart {
     }
 }
 
+/// Waits for a worker to return.
+fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+}
+
 /// Opens the listeners: each configured address once for every worker.
 fn listen(
     config: &Config,
@@ -338,13 +337,17 @@ fn listen(
     Ok((bound, sockets))
 }
 
-/// Tries the relay addresses once, so that a wrong one is told at start and not to the first client.
-fn check_relay_addresses(config: &Config, offload: Offload) -> Result<(), StartError> {
-    let options = SocketOptions {
+const fn relay_options(offload: Offload) -> SocketOptions {
+    SocketOptions {
         recv_buffer: RELAY_BUFFER,
         send_buffer: RELAY_BUFFER,
         offload,
-    };
+    }
+}
+
+/// Tries the relay addresses once, so that a wrong one is told at start and not to the first client.
+fn check_relay_addresses(config: &Config, offload: Offload) -> Result<(), StartError> {
+    let options = relay_options(offload);
     for relay in config.relay.ipv4.iter().chain(&config.relay.ipv6) {
         UdpSocket::relay(SocketAddr::new(relay.bind, 0), &options).map_err(|source| {
             StartError::Relay {

@@ -65,7 +65,7 @@ pub struct Snapshot {
     pub peer_to_client: Traffic,
     /// Counter: packets dropped, in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
-    /// Counter: packets that a socket did not take because its buffer was full.
+    /// Counter: datagrams that a socket did not send, for whatever reason.
     pub send_drops: u64,
     /// Counter: packets that the kernel dropped because a listening socket's buffer was full.
     pub receive_drops: u64,
@@ -291,7 +291,7 @@ fn traffic(snapshot: &Snapshot) -> [Family; 5] {
         ),
         counter(
             "veilturn_socket_send_drops_total",
-            "Packets that a socket did not take because its buffer was full.",
+            "Datagrams that a socket did not send, for whatever reason.",
             &[],
             single(snapshot.send_drops),
         ),

@@ -7,7 +7,6 @@ mod clock;
 mod daemon;
 mod phase;
 mod sockets;
-mod stats;
 mod vitals;
 mod worker;
 
@@ -24,7 +23,6 @@ pub use self::clock::Clock;
 pub use self::daemon::{ServeError, serve};
 use self::phase::Phase;
 use self::sockets::RelaySockets;
-use self::stats::Stats;
 use self::vitals::ServerVitals;
 use self::worker::Worker;
 use crate::auth::{Authenticator, OptionsError};
@@ -32,7 +30,7 @@ use crate::config::Config;
 use crate::net::{self, BindError, Offload, Poller, SocketOptions, UdpSocket};
 use crate::ops::metrics::Vitals;
 use crate::ops::redact::Redactor;
-use crate::relay::{Counters, Relay, Shared};
+use crate::relay::{Counter, Counters, Relay, Shared};
 use crate::time::{Now, UnixTime};
 
 /// A running relay. Dropping it stops it.
@@ -60,7 +58,8 @@ struct WorkerHandle {
 #[derive(Clone)]
 struct WorkerVitals {
     counters: Arc<Counters>,
-    stats: Arc<Stats>,
+    /// Datagrams that were not sent, for whatever reason.
+    unsent: Arc<Counter>,
     listeners: Arc<[UdpSocket]>,
 }
 
@@ -240,8 +239,8 @@ struct WorkerStart {
 impl WorkerStart {
     fn spawn(self, number: usize) -> Result<WorkerHandle, StartError> {
         let counters = self.relay.counters();
-        let stats = Arc::new(Stats::default());
-        let counted = Arc::clone(&stats);
+        let unsent = Arc::new(Counter::default());
+        let counted = Arc::clone(&unsent);
         let listeners = Arc::clone(&self.listeners);
         let (started, starting) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new()
@@ -253,7 +252,7 @@ impl WorkerStart {
                 thread: Some(thread),
                 vitals: WorkerVitals {
                     counters,
-                    stats,
+                    unsent,
                     listeners,
                 },
             }),
@@ -267,7 +266,11 @@ impl WorkerStart {
     }
 
     /// The life of a worker's thread.
-    fn run(self, stats: Arc<Stats>, started: &std::sync::mpsc::SyncSender<()>) -> io::Result<()> {
+    fn run(
+        self,
+        unsent: Arc<Counter>,
+        started: &std::sync::mpsc::SyncSender<()>,
+    ) -> io::Result<()> {
         if let Some(cpu) = self.cpu {
             // A sandbox that forbids it costs speed, not service.
             let _ = net::stay_on_core(cpu);
@@ -289,7 +292,7 @@ impl WorkerStart {
             self.relay,
             self.listeners,
             (poller, sockets),
-            stats,
+            unsent,
         )?;
         // The starter may be gone already, which ends the worker by its phase.
         let _ = started.send(());

@@ -71,7 +71,7 @@ fn responses() -> Vec<Responses> {
 fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     let WorkerVitals {
         counters,
-        stats,
+        unsent,
         listeners,
     } = worker;
     to.allocations += counters.allocations.value();
@@ -80,7 +80,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     add_all(&mut to.dropped, &counters.drops);
     add_traffic(&mut to.client_to_peer, &counters.to_peers);
     add_traffic(&mut to.peer_to_client, &counters.to_clients);
-    to.send_drops += stats.send_errors.iter().map(Counter::value).sum::<u64>();
+    to.send_drops += unsent.value();
     let drops = listeners
         .iter()
         .filter_map(|listener| listener.receive_drops().ok());

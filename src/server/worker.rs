@@ -13,11 +13,10 @@ use tokio::time::{Instant, sleep_until};
 use super::clock::Clock;
 use super::phase::Phase;
 use super::sockets::{Key, RelaySockets};
-use super::stats::Stats;
 use crate::masked::Masked;
 use crate::net::{self, Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
 use crate::relay::{
-    FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict,
+    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict,
 };
 use crate::time::Now;
 
@@ -46,7 +45,8 @@ pub(super) struct Worker {
     poller: Rc<Poller>,
     events: Events,
     batch: Batch<Key>,
-    stats: Arc<Stats>,
+    /// Datagrams that were not sent, for whatever reason.
+    unsent: Arc<Counter>,
     /// Where an ICMP error's indication is written.
     scratch: Box<[u8; MIN_BUFFER]>,
 }
@@ -57,7 +57,7 @@ impl Worker {
         relay: Relay,
         listeners: Arc<[UdpSocket]>,
         (poller, sockets): (Rc<Poller>, RelaySockets),
-        stats: Arc<Stats>,
+        unsent: Arc<Counter>,
     ) -> io::Result<Self> {
         for (number, listener) in (0..).zip(&*listeners) {
             poller.add(listener, Key::Listener(number).token())?;
@@ -70,7 +70,7 @@ impl Worker {
             poller,
             events: Events::new(SOCKETS),
             batch: Batch::new(BATCH),
-            stats,
+            unsent,
             scratch: Box::new([0; MIN_BUFFER]),
         })
     }
@@ -149,10 +149,9 @@ impl Worker {
         };
         // What is wrong with one socket is no reason to end the calls on all others: it was told and is over, or the
         // poller reports it again.
-        let Ok(received) = self.batch.receive(socket, limit) else {
+        if self.batch.receive(socket, limit).is_err() {
             return;
-        };
-        self.stats.received(&received);
+        }
         // What a peer sends is never answered, so its buffer needs no more than the headroom.
         let isolate = match key {
             Key::Listener(_) => Relay::may_answer,
@@ -182,9 +181,7 @@ impl Worker {
             }
         }
     }
-}
 
-impl Worker {
     /// Takes in a socket's errors, which would be reported for ever otherwise, and tells clients of the ICMP errors that
     /// came back for what they sent.
     fn hear_errors(&mut self, now: Now, key: Key) {
@@ -211,7 +208,7 @@ impl Worker {
     fn flush(&mut self) {
         let (listeners, sockets) = (&self.listeners, &self.sockets);
         let report = self.batch.flush(|key| socket(listeners, sockets, key));
-        self.stats.sent(&report);
+        self.unsent.add(report.dropped());
     }
 }
 

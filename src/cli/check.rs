@@ -13,21 +13,21 @@ use crate::relay::RelayAddress;
 
 /// The arguments of `check`.
 #[derive(Args, Clone, Debug)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
+    config: PathBuf,
     /// Refuse warnings as well.
     #[arg(long)]
-    pub strict: bool,
+    strict: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    format: Format,
 }
 
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// One line a finding, then what would be served.
     Text,
     /// One object.
@@ -37,7 +37,7 @@ pub enum Format {
 /// What the check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// It can be served.
     Sound,
     /// It cannot, or there are warnings and `--strict` was given.
@@ -49,7 +49,7 @@ pub enum Outcome {
 /// # Errors
 ///
 /// Where `out` does not take them.
-pub fn run(
+pub(super) fn run(
     args: &CheckArgs,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     out: &mut impl Write,

@@ -29,45 +29,45 @@ const MAX_SECRET_FILE: usize = 4096;
 /// Without claims the credential is `EXPIRY:ID`. With any of --call, --party, --peers, --rate, --alloc and --kid the ID
 /// is the list of those claims, and the relay holds the session to them.
 #[derive(Args, Clone, Debug)]
-pub struct MintArgs {
+pub(super) struct MintArgs {
     /// File that holds the secret, as the relay has it; `-` reads standard input
     #[arg(long, value_name = "FILE", env = "VEILTURN_SECRET_FILE")]
-    pub secret_file: PathBuf,
+    secret_file: PathBuf,
     /// Whom the credential is for, in your own terms [default: random]
     #[arg(long, conflicts_with_all = ["call", "party", "peers", "rate", "alloc", "kid"])]
-    pub id: Option<String>,
+    id: Option<String>,
     /// The call that the session belongs to [default: random, where there are other claims]
     #[arg(long)]
-    pub call: Option<String>,
+    call: Option<String>,
     /// Which party of the call the session is
     #[arg(long)]
-    pub party: Option<String>,
+    party: Option<String>,
     /// Which peers it may reach: call, fleet or public
     #[arg(long, value_name = "SCOPE")]
-    pub peers: Option<PeerScope>,
+    peers: Option<PeerScope>,
     /// The rate that it may use, e.g. 4mbit
     #[arg(long)]
-    pub rate: Option<BitRate>,
+    rate: Option<BitRate>,
     /// How many allocations it may hold
     #[arg(long, value_name = "COUNT")]
-    pub alloc: Option<NonZeroU32>,
+    alloc: Option<NonZeroU32>,
     /// The id of the secret, where the relay has several
     #[arg(long, value_name = "ID")]
-    pub kid: Option<String>,
+    kid: Option<String>,
     /// How long the credential is valid
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
-    pub ttl: Duration,
+    ttl: Duration,
     /// Where the relay is, e.g. turn:relay.example.org:3478?transport=udp; may be repeated
     #[arg(long, value_name = "URL")]
-    pub url: Vec<TurnUrl>,
+    url: Vec<TurnUrl>,
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Plain)]
-    pub format: Format,
+    format: Format,
 }
 
 /// How a credential is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// Two lines: the username, the password
     Plain,
     /// An object with username, password, ttl in seconds and, where URLs are given, uris
@@ -78,7 +78,7 @@ pub enum Format {
 
 /// Why nothing was minted.
 #[derive(Debug, Error)]
-pub enum MintError {
+pub(super) enum MintError {
     /// The secret cannot be read.
     #[error("cannot read the secret from {path}")]
     ReadSecret {
@@ -113,7 +113,7 @@ pub enum MintError {
 impl MintError {
     /// Whether the arguments are at fault, rather than the machine.
     #[must_use]
-    pub const fn is_usage(&self) -> bool {
+    pub(super) const fn is_usage(&self) -> bool {
         !matches!(self, Self::ReadSecret { .. } | Self::Write(_))
     }
 }
@@ -123,7 +123,7 @@ impl MintError {
 /// # Errors
 ///
 /// [`MintError`]; nothing is written then, or not all of it.
-pub fn run(
+pub(super) fn run(
     args: &MintArgs,
     now: UnixTime,
     random: [u8; 16],
@@ -172,14 +172,14 @@ pub fn run(
 /// The URL of a TURN server (RFC 7065): `turn:` or `turns:`, a host, and maybe a port and a transport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct TurnUrl(String);
+pub(super) struct TurnUrl(String);
 
 /// The text is not the URL of a TURN server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "expected turn:HOST or turns:HOST, then maybe :PORT, then maybe ?transport=udp or ?transport=tcp"
 )]
-pub struct TurnUrlError;
+pub(super) struct TurnUrlError;
 
 impl FromStr for TurnUrl {
     type Err = TurnUrlError;

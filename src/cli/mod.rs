@@ -1,9 +1,9 @@
 //! The verbs of the command line, one file a verb. Exit codes: 0 done, 1 failed at run time, 2 wrong usage or
 //! configuration.
 
-pub mod check;
-pub mod demo;
-pub mod mint;
+mod check;
+mod demo;
+mod mint;
 mod serve;
 
 use std::error::Error;

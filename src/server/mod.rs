@@ -75,7 +75,9 @@ pub enum StartError {
         source: BindError,
     },
     /// A relay address is not one that this machine can bind.
-    #[error("cannot open relay sockets on {addr}")]
+    #[error(
+        "cannot open relay sockets on {addr} (behind a NAT, `bind` is this machine's own address and `advertise` the NAT's)"
+    )]
     Relay {
         /// The configured address, without a port.
         addr: std::net::IpAddr,

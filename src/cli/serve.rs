@@ -46,8 +46,8 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
             (Config::dev(args.port, secret.clone()), Some(secret))
         }
     };
-    logging::start(config.log).map_err(Failure::usage)?;
-    harden::hide_panic_messages();
+    let log = logging::start(config.log).map_err(Failure::usage)?;
+    harden::hide_panic_messages(log.clone());
     // Refused where the kernel has no core dumps at all, which is as good.
     let _ = harden::empty_core_dumps();
     net::make_undumpable().map_err(Failure::runtime)?;
@@ -55,7 +55,9 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
         Some(secret) => welcome(relay, secret, out),
         None => Ok(()),
     };
-    server::serve(&config, ready).map_err(Failure::runtime)
+    let outcome = server::serve(&config, ready).map_err(Failure::runtime);
+    log.settle();
+    outcome
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {

@@ -8,11 +8,14 @@ use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
+use super::outlet::Outlet;
+
 /// Makes a panic log where it happened, but nothing of what it was about: a formatted message may hold anything. Only
-/// a message that is a constant of the program is shown.
-pub fn hide_panic_messages() {
-    panic::set_hook(Box::new(|panic| {
+/// a message that is a constant of the program is shown. The log's line is written before the process ends.
+pub fn hide_panic_messages(log: Outlet) {
+    panic::set_hook(Box::new(move |panic| {
         tracing::error!("{}", describe(panic));
+        log.settle();
     }));
 }
 

@@ -21,6 +21,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, filter};
 
+use super::outlet::Outlet;
+
 /// The variable whose directives take the place of `log.level`.
 pub const FILTER_VARIABLE: &str = "VEILTURN_LOG";
 
@@ -70,25 +72,30 @@ pub enum LoggingError {
     /// The variable is not UTF-8.
     #[error("{FILTER_VARIABLE} is not UTF-8 text")]
     NotText,
+    /// Its thread cannot be started.
+    #[error("the log cannot be started")]
+    Thread(#[source] io::Error),
     /// It was started before.
     #[error("the log was started already")]
     Started(#[from] TryInitError),
 }
 
-/// Starts the log of this process.
+/// Starts the log of this process. The caller settles the outlet before the process ends.
 ///
 /// # Errors
 ///
-/// Where `VEILTURN_LOG` cannot be understood, or the log was started already.
-pub fn start(log: Log) -> Result<(), LoggingError> {
+/// Where `VEILTURN_LOG` cannot be understood, the log was started already, or its thread cannot be.
+pub fn start(log: Log) -> Result<Outlet, LoggingError> {
     let directives = env::var_os(FILTER_VARIABLE);
     let filter = filter(log.level, directives.as_deref())?;
     let style = Style::new(log.format, &Surroundings::of_this_process());
+    let outlet = Outlet::open(io::stderr()).map_err(LoggingError::Thread)?;
+    let writer = outlet.clone();
     tracing_subscriber::registry()
         .with(filter)
-        .with(layer(style, BoxMakeWriter::new(io::stderr)))
+        .with(layer(style, BoxMakeWriter::new(move || writer.clone())))
         .try_init()?;
-    Ok(())
+    Ok(outlet)
 }
 
 /// The directives in force: those of the variable, or else the configured level. Libraries stay at `info` at most,

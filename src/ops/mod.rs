@@ -2,6 +2,7 @@
 //!
 //! - [`redact`]: what a log may show of an address.
 //! - [`logging`]: where log lines go and how they look.
+//! - [`outlet`]: the thread that writes log lines, so that no other waits for their reader.
 //! - [`metrics`], [`http`]: counters, health, and the server that shows them.
 //! - [`harden`]: what keeps secrets and addresses out of crash reports.
 
@@ -9,4 +10,5 @@ pub mod harden;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod outlet;
 pub mod redact;

@@ -26,7 +26,7 @@ use self::sockets::RelaySockets;
 use self::vitals::ServerVitals;
 use self::worker::Worker;
 use crate::auth::{Authenticator, OptionsError};
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::net::{self, BindError, Offload, Poller, SocketOptions, UdpSocket};
 use crate::ops::metrics::Vitals;
 use crate::ops::redact::Redactor;
@@ -323,6 +323,14 @@ fn listen(
         send_buffer: runtime.send_buffer,
         offload,
     };
+    for Listener { addr, .. } in &config.listeners {
+        // Workers share a port, and with whoever else listens there they would share the clients as well. A socket that
+        // shares with nobody tells.
+        UdpSocket::relay(*addr, &options).map_err(|source| StartError::Listen {
+            addr: *addr,
+            source,
+        })?;
+    }
     let mut bound = Vec::new();
     let mut sockets: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &config.listeners {
@@ -371,4 +379,30 @@ fn random() -> Result<[u8; 32], StartError> {
         .fill(&mut bytes)
         .map_err(|_| StartError::Randomness)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::auth::Secret;
+
+    #[test]
+    fn a_second_relay_does_not_take_half_of_the_first_ones_clients() {
+        let secret = Secret::new("id", Zeroizing::new(vec![7; 32])).unwrap();
+        let first = Server::start(&Config::dev(0, secret.clone())).unwrap();
+        let port = first.listeners()[0].port();
+
+        let second = Server::start(&Config::dev(port, secret)).map(|_| ());
+
+        assert!(matches!(
+            second,
+            Err(StartError::Listen {
+                source: BindError::PortTaken,
+                ..
+            })
+        ));
+        first.stop().unwrap();
+    }
 }

@@ -50,7 +50,7 @@ def _call(world: World, relay: Relay, server: str) -> str:
 def _intruder(world: World, relay: Relay) -> str:
     # Both give up sooner than they would.
     aioice.stun.RETRY_MAX = 3
-    refused = relay.metric("veilturn_stun_responses_total", method="channel_bind", code="403")
+    before = _refused(relay)
     minted = [relay.mint(call=call, party="a", peers="call") for call in ("one", "other")]
     heard = signalling.meet(
         _fail_to_connect,
@@ -58,12 +58,15 @@ def _intruder(world: World, relay: Relay) -> str:
         Party(1, world.peer, RELAY, minted[1]),
     )
     assert heard == ["nothing", "nothing"], heard
-    refused = (
-        relay.metric("veilturn_stun_responses_total", method="channel_bind", code="403") - refused
-    )
+    refused = _refused(relay) - before
     assert refused >= 2, f"{refused} channels were refused"
     relay.wait_for("veilturn_allocations", 0)
     return f"{refused:.0f} channels refused"
+
+
+def _refused(relay: Relay) -> float:
+    """How many channels the relay has refused because of the peer."""
+    return relay.metric("veilturn_stun_responses_total", method="channel_bind", code="403")
 
 
 async def _fail_to_connect(party: Party) -> str:

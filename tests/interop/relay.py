@@ -11,7 +11,8 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from world import RELAY, RELAY6, World
+from capture import encodings
+from world import CLIENT6, CLIENTS, PEER, PEER6, RELAY, RELAY6, World
 
 SECRET = "c2VjcmV0LWZvci10aGUtdGVzdHM0NTY3ODkgMDEyMzQ1Njc"
 USER, PASSWORD = "user", "a-password-of-the-tests"
@@ -51,8 +52,20 @@ allocations_per_user = 1000
 """
 
 
+# What no log may hold, whoever came and whatever went wrong.
+HIDDEN = {
+    "the secret": SECRET.encode(),
+    "a user's password": PASSWORD.encode(),
+    **{
+        f"{address} ({form})": data
+        for address in (*CLIENTS, CLIENT6, PEER, PEER6)
+        for form, data in encodings(address).items()
+    },
+}
+
+
 class Relay(AbstractContextManager):
-    """A daemon that runs as long as the `with` block; leaving it checks that the daemon ends well."""
+    """A daemon that runs as long as the `with` block; leaving it checks that the daemon ends well and kept quiet."""
 
     def __init__(self, world: World, binary: Path, limits: str = BUSY, log: str = "info"):
         self._world = world
@@ -89,8 +102,10 @@ class Relay(AbstractContextManager):
         self._directory.cleanup()
         if kind is not None:
             print("the relay's log ends with:", *self.log.splitlines()[-20:], sep="\n  ")
-        elif code != 0:
-            raise AssertionError(f"the relay's exit code is {code}:\n{self.log}")
+            return
+        assert code == 0, f"the relay's exit code is {code}:\n{self.log}"
+        found = shown(self.log, HIDDEN)
+        assert not found, f"the relay's log shows {found}"
 
     def metrics_text(self) -> str:
         return self._world.relay.inside(_get, "/metrics")
@@ -145,6 +160,11 @@ class Relay(AbstractContextManager):
 def key(username: str, password: str) -> bytes:
     """The key of the integrity that clients of RFC 5389 know."""
     return hashlib.md5(f"{username}:{REALM}:{password}".encode()).digest()
+
+
+def shown(text: str, hidden: dict[str, bytes]) -> list[str]:
+    """What of the hidden is in a text."""
+    return [name for name, form in hidden.items() if form in text.encode()]
 
 
 def _get(path: str) -> str:

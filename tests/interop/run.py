@@ -59,10 +59,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _give_up)
     signal.signal(signal.SIGALRM, _give_up)
     signal.alarm(PATIENCE)
+    binary = args.binary.resolve()
     checks = Checks()
     with World() as world:
         for name in args.suites or SUITES:
-            SUITES[name].run(world, args.binary.resolve(), checks)
+            run = SUITES[name].run
+            checks(f"{name}: its relays ended well and kept quiet", run, world, binary, checks)
     print(f"interop: {checks.passed} passed, {len(checks.failed)} failed", *checks.failed, sep="\n  ")
     return 1 if checks.failed or not checks.passed else 0
 

@@ -69,9 +69,7 @@ async def _converse(party: Party) -> None:
 def _connection(party: Party) -> RTCPeerConnection:
     username, password = party.login
     server = RTCIceServer(f"turn:{party.server}:{PORT}?transport=udp", username, password)
-    return RTCPeerConnection(
-        RTCConfiguration([server], iceTransportPolicy=RTCIceTransportPolicy.RELAY)
-    )
+    return RTCPeerConnection(RTCConfiguration([server], iceTransportPolicy=RTCIceTransportPolicy.RELAY))
 
 
 async def _negotiate(connection: RTCPeerConnection, party: Party) -> None:

@@ -9,6 +9,13 @@
 //! A failing case prints its seed and the shortest sequence found that still fails. `VEILTURN_SEED=17` plays that one
 //! seed and prints every operation; `VEILTURN_CASES=100000` plays so many. The fuzz target `relay` draws the same cases
 //! from its bytes.
+//!
+//! Whoever changes how cases are drawn breaks the relay by hand afterwards and sees that the default number of cases
+//! still finds it: an expiry compared with `>=` in place of `>` or not at all (permission, channel, relayed address,
+//! reservation, rest of a port); a release, a withdrawal, a `prune` or a `forget` left out; a token that works twice; a
+//! retransmission that is not recognised, or recognised in another user's hands; a channel with two peers or a peer with
+//! two channels; a permission that lives as long as a channel, or that data refreshes; a dead relayed address that is
+//! still reached; a timer that is not set again; a socket's token that outlives its allocation.
 
 mod choices;
 mod compare;

@@ -1,4 +1,5 @@
-//! Whether a world and its shadow agree on everything that can be looked at from outside.
+//! Whether a world and its shadow agree: on everything that can be looked at from outside, and on the live permissions
+//! and channels, so that a wrong one is found before a packet happens to need it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use super::shadow::PortUse;
 use crate::relay::tags::CallTag;
 use crate::relay::tests::world::local;
 use crate::relay::{Counters, DropReason, EndReason};
+use crate::time::Tick;
 use crate::wire::Family;
 
 impl Driver {
@@ -19,6 +21,7 @@ impl Driver {
     pub(super) fn compare(&self) {
         self.world.assert_invariants();
         self.compare_sockets();
+        self.compare_allocations();
         self.compare_directory();
         self.compare_quotas();
         self.compare_ports();
@@ -34,6 +37,42 @@ impl Driver {
                 .map(|(_, address)| local(address))
                 .collect();
             assert_eq!(open, live, "the open sockets of worker {worker}");
+        }
+    }
+
+    fn compare_allocations(&self) {
+        let now = self.world.now.tick;
+        for (client, shadow) in &self.shadow.allocations {
+            let party = self.shadow.parties[*client];
+            let table = &self.world.relays[party.worker].table;
+            let id = table.id_of(&party.at).expect("the 5-tuple is known");
+            let allocation = table.get(id).expect("it lives");
+            let relayed = allocation.relayed.iter().map(|it| (it.address, it.expires));
+            let expected = shadow.relayed.iter().map(|(family, it)| {
+                let ip = self.shadow.relay_ip(*family).expect("it is served");
+                (SocketAddr::new(ip, it.port), Tick::from_millis(it.expires))
+            });
+            assert!(relayed.eq(expected), "relayed addresses of client {client}");
+            let permissions = allocation.permissions.iter();
+            let permissions = permissions.map(|(peer, it)| (*peer, it.expires));
+            let expected = shadow.permissions.iter();
+            let expected = expected.map(|(peer, expires)| (*peer, Tick::from_millis(*expires)));
+            assert!(
+                permissions
+                    .filter(|(_, expires)| *expires > now)
+                    .eq(expected.filter(|(_, expires)| *expires > now)),
+                "permissions of client {client}"
+            );
+            let channels = allocation.channels.iter();
+            let channels = channels.map(|(n, it)| (n.number(), it.peer.reveal(), it.expires));
+            let expected = shadow.channels.iter();
+            let expected = expected.map(|(n, (peer, it, _))| (*n, *peer, Tick::from_millis(*it)));
+            assert!(
+                channels
+                    .filter(|(_, _, expires)| *expires > now)
+                    .eq(expected.filter(|(_, _, expires)| *expires > now)),
+                "channels of client {client}"
+            );
         }
     }
 

@@ -94,7 +94,7 @@ impl Theme {
             0 => self.allocate(choices, client),
             1 => Op::Retransmit {
                 client,
-                login: self.login(choices),
+                login: choices.one(&[Login::Own, Login::Own, Login::Of(self.clients[0])]),
             },
             2 => Op::Request {
                 client,

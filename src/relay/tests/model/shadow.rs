@@ -66,9 +66,9 @@ pub(super) struct Allocation {
     /// By family: the port, when it expires, and the index of its socket.
     pub(super) relayed: BTreeMap<Family, Relayed>,
     /// By address, when it expires.
-    permissions: BTreeMap<IpAddr, u64>,
+    pub(super) permissions: BTreeMap<IpAddr, u64>,
     /// By number: the peer, when it expires, and the relay socket that was the peer's when it was bound, if any.
-    channels: BTreeMap<u16, (SocketAddr, u64, Option<usize>)>,
+    pub(super) channels: BTreeMap<u16, (SocketAddr, u64, Option<usize>)>,
     /// ICMP errors passed on, by second.
     icmp: BTreeMap<u64, u32>,
     /// What the rate has admitted: nanoseconds of transmission that are not over yet, and as of when.

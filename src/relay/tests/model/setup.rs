@@ -1,13 +1,14 @@
 //! The world of one case: the options of the daemon, and who there is.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::choices::Choices;
 use crate::auth::PeerScope;
 use crate::masked::Masked;
 use crate::relay::tests::world::{addr, ip, options};
-use crate::relay::{FiveTuple, Link, OnExpiry, Options, Transport};
+use crate::relay::{ByteRate, FiveTuple, Link, OnExpiry, Options, Transport};
 
 /// How many clients there are.
 pub(super) const PARTIES: usize = 8;
@@ -63,6 +64,9 @@ impl Setup {
         limits.permissions = choices.one(&[1, 2, 3, 8]);
         limits.channels = choices.one(&[1, 2, 3]);
         limits.icmp_per_second = choices.one(&[0, 1, 1, 2]);
+        limits.rate = choices
+            .one(&[None, NonZeroU64::new(700), NonZeroU64::new(1_500)])
+            .map(ByteRate);
         let lifetimes = &mut options.lifetimes;
         lifetimes.allocation_max = Duration::from_secs(choices.one(&[600, 900, 3600]));
         lifetimes.session_max =

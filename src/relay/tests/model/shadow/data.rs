@@ -206,8 +206,10 @@ impl Shadow {
     /// least) in advance.
     fn spend(&mut self, client: usize, way: Direction, bytes: usize) -> Result<(), DropReason> {
         let now = self.now * 1_000_000;
+        let configured = self.setup.options.limits.rate.map(|rate| rate.0.get());
         let allocation = self.allocations.get_mut(&client).expect("just seen");
-        let Some(rate) = allocation.credential.claims.rate else {
+        let claimed = allocation.credential.claims.rate;
+        let Some(rate) = configured.into_iter().chain(claimed).min() else {
             return Ok(());
         };
         let takes = |bytes: u64| (bytes * NANOS).div_ceil(rate);

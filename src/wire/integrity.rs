@@ -5,7 +5,10 @@
 use std::fmt;
 use std::hint::black_box;
 
-use ring::hmac;
+use hmac::digest::Output;
+use hmac::{EagerHash, Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::Sha256;
 
 use super::header::{HEADER_LEN, with_length};
 
@@ -29,61 +32,92 @@ impl Hash {
     }
 }
 
-/// A key that messages are signed and verified with, prepared for its hash.
+/// A key that messages are signed and verified with, prepared for its hash. Wiped on drop.
 ///
 /// Preparing costs two blocks of the hash, so a key that is used again is worth keeping.
 #[derive(Clone)]
-pub struct HmacKey {
-    hash: Hash,
-    key: hmac::Key,
+pub struct HmacKey(State);
+
+/// The hash after the padded key; each message starts from a copy.
+#[derive(Clone)]
+enum State {
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
 }
 
 impl HmacKey {
     /// Prepares a key for MESSAGE-INTEGRITY.
     #[must_use]
     pub fn sha1(raw: &[u8]) -> Self {
-        Self {
-            hash: Hash::Sha1,
-            key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, raw),
-        }
+        Self(State::Sha1(prepared(raw)))
     }
 
     /// Prepares a key for MESSAGE-INTEGRITY-SHA256.
     #[must_use]
     pub fn sha256(raw: &[u8]) -> Self {
-        Self {
-            hash: Hash::Sha256,
-            key: hmac::Key::new(hmac::HMAC_SHA256, raw),
-        }
+        Self(State::Sha256(prepared(raw)))
     }
 
     /// The hash that the key is for.
     #[must_use]
     pub const fn hash(&self) -> Hash {
-        self.hash
+        match self.0 {
+            State::Sha1(_) => Hash::Sha1,
+            State::Sha256(_) => Hash::Sha256,
+        }
     }
 
     /// The tag over `covered`, a message up to its integrity attribute. The header's length is taken as if the message
     /// ended behind that attribute (RFC 8489 section 14.5). `None` where `covered` is no message.
     #[inline]
-    pub(super) fn tag(&self, covered: &[u8]) -> Option<hmac::Tag> {
-        let length = (covered.len() + 4 + self.hash.tag_len()).checked_sub(HEADER_LEN)?;
+    pub(super) fn tag(&self, covered: &[u8]) -> Option<Tag> {
+        let length = (covered.len() + 4 + self.hash().tag_len()).checked_sub(HEADER_LEN)?;
         let (header, attributes) = with_length(covered, u16::try_from(length).ok()?)?;
-        if covered.starts_with(&header) {
-            // Nothing follows the attribute: one piece is hashed faster than two.
-            return Some(hmac::sign(&self.key, covered));
-        }
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(&header);
-        context.update(attributes);
-        Some(context.sign())
+        // Where nothing follows the attribute, one piece is hashed faster than two.
+        let parts: [&[u8]; 2] = if covered.starts_with(&header) {
+            [covered, &[]]
+        } else {
+            [&header, attributes]
+        };
+        Some(match &self.0 {
+            State::Sha1(state) => Tag::Sha1(sign(state, parts)),
+            State::Sha256(state) => Tag::Sha256(sign(state, parts)),
+        })
     }
+}
+
+/// What a key makes of a message.
+pub(super) enum Tag {
+    Sha1([u8; 20]),
+    Sha256([u8; 32]),
+}
+
+impl AsRef<[u8]> for Tag {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Sha1(tag) => tag,
+            Self::Sha256(tag) => tag,
+        }
+    }
+}
+
+fn prepared<D: EagerHash>(raw: &[u8]) -> Hmac<D> {
+    Hmac::new_from_slice(raw).expect("HMAC takes keys of every length")
+}
+
+fn sign<M: Mac + Clone, T: From<Output<M>>>(state: &M, parts: [&[u8]; 2]) -> T {
+    let mut context = state.clone();
+    for part in parts {
+        context.update(part);
+    }
+    context.finalize().into_bytes().into()
 }
 
 impl fmt::Debug for HmacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HmacKey")
-            .field("hash", &self.hash)
+            .field("hash", &self.hash())
             .finish_non_exhaustive()
     }
 }
@@ -101,6 +135,8 @@ pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use zeroize::ZeroizeOnDrop;
+
     use super::*;
 
     #[test]
@@ -114,6 +150,18 @@ mod tests {
         }
         assert!(!equal(&a, &a[..19]));
         assert!(equal(&[], &[]));
+    }
+
+    #[test]
+    fn a_key_is_small_and_wiped_and_goes_between_threads() {
+        fn assert<T: Clone + Send + Sync>() {}
+        fn wiped<T: ZeroizeOnDrop>() {}
+        assert::<HmacKey>();
+        // `Hmac` has no marker of its own; it consists of these hashes' states and buffer, which wipe themselves.
+        wiped::<Sha1>();
+        wiped::<Sha256>();
+        let size = size_of::<HmacKey>();
+        assert!(size <= 160, "{size} bytes");
     }
 
     #[test]

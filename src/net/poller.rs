@@ -97,7 +97,8 @@ impl Poller {
     }
 }
 
-/// The sockets that one [`Poller::poll`] found ready.
+/// The sockets that one [`Poller::poll`] found ready. The default has room for none, and costs nothing.
+#[derive(Default)]
 pub struct Events {
     ready: Box<[Ready]>,
     /// How many of `ready` count.

@@ -111,7 +111,7 @@ impl Worker {
     /// Serves each socket that is ready once.
     fn turn(&mut self) {
         let now = self.clock.now();
-        let events = std::mem::replace(&mut self.events, Events::new(0));
+        let events = std::mem::take(&mut self.events);
         for event in events.iter() {
             let key = Key::of(event.token);
             if event.error {

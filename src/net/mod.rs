@@ -73,6 +73,6 @@ pub use errors::{IcmpError, Peer, QueuedError};
 pub use interfaces::interfaces;
 pub use offload::Offload;
 pub use poller::{Event, Events, Poller};
-pub use process::{make_undumpable, stay_on_core};
+pub use process::{make_undumpable, raise_descriptors, stay_on_core};
 pub use recv::{HEADROOM, TAILROOM};
 pub use socket::{BindError, SocketOptions, UdpSocket};

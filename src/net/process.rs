@@ -17,6 +17,16 @@ pub fn stay_on_core(number: usize) -> io::Result<()> {
     sys::pin(*cpu)
 }
 
+/// Raises the number of descriptors that the process may have open as far as it may, and tells it: each relayed
+/// address takes one.
+///
+/// # Errors
+///
+/// What the kernel answers.
+pub fn raise_descriptors() -> io::Result<u64> {
+    sys::raise_descriptors()
+}
+
 /// Forbids core dumps, which would hold keys and addresses, and inspection by the user's other processes.
 ///
 /// # Errors
@@ -44,6 +54,13 @@ mod tests {
             before,
             "other threads are free"
         );
+    }
+
+    #[test]
+    fn descriptors_are_raised_to_a_limit_that_stays() {
+        let raised = raise_descriptors().unwrap();
+        assert!(raised >= 256, "{raised}");
+        assert_eq!(raise_descriptors().unwrap(), raised);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod send;
 pub(super) use epoll::{Epoll, Ready};
 pub(super) use error_queue::{RawError, pop_error};
 pub(super) use options::{dropped, set_option, wait_readable};
-pub(super) use process::{allowed_cpus, make_undumpable, pin};
+pub(super) use process::{allowed_cpus, make_undumpable, pin, raise_descriptors};
 pub(super) use recv::{Landing, recv_many};
 pub(super) use send::{Outgoing, Parts, send_many};
 

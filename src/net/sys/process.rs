@@ -34,6 +34,24 @@ pub(in crate::net) fn allowed_cpus() -> io::Result<Vec<usize>> {
         .collect())
 }
 
+/// Raises the soft limit on open descriptors to the hard one, and tells it.
+pub(in crate::net) fn raise_descriptors() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit is a valid structure for the duration of the call, which writes it.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the limit is a valid structure for the duration of the call, which reads it.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// Forbids core dumps and inspection by other processes of the same user.
 pub(in crate::net) fn make_undumpable() -> io::Result<()> {
     let none = libc::rlimit {

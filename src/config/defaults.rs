@@ -92,6 +92,19 @@ pub const ICMP_PER_SECOND: u32 = 10;
 /// works with credentials without claims.
 pub const PEER_POLICY: PeerScope = PeerScope::Fleet;
 
+/// `peers.deny_ports`: services that answer more than they are asked (chargen, DNS, NTP, SNMP, CLDAP, SSDP, memcached)
+/// and mail. No browser offers such a port as a candidate.
+pub const DENY_PORTS: [RangeInclusive<u16>; 8] = [
+    19..=19,
+    25..=25,
+    53..=53,
+    123..=123,
+    161..=161,
+    389..=389,
+    1900..=1900,
+    11211..=11211,
+];
+
 /// `stun.binding`.
 pub const BINDING: bool = true;
 

@@ -23,6 +23,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, auth: &AuthOptions) -> PeerOpt
     let fleet = section.list::<IpNet>("fleet");
     let allow = section.list::<IpNet>("allow");
     let deny = section.list::<IpNet>("deny");
+    let given = section.has("deny_ports");
     let deny_ports = section.list("deny_ports");
     for (key, prefixes) in [("fleet", &fleet), ("allow", &allow)] {
         for Found { at, value } in prefixes {
@@ -36,7 +37,11 @@ pub(super) fn read(section: &mut Section<'_, '_>, auth: &AuthOptions) -> PeerOpt
         fleet: values(fleet),
         allow: values(allow),
         deny: values(deny),
-        deny_ports: values(deny_ports),
+        deny_ports: if given {
+            values(deny_ports)
+        } else {
+            defaults::DENY_PORTS.to_vec()
+        },
         own_sockets: Vec::new(),
         own_addresses: Vec::new(),
     }

@@ -42,9 +42,9 @@ pub enum LogLevel {
     Error,
     /// And what somebody should look at.
     Warn,
-    /// And what the daemon does as a whole.
+    /// And what the daemon does, and which allocations come and go.
     Info,
-    /// And what happens to single allocations.
+    /// And what is refused to whom.
     Debug,
     /// And what happens to single packets.
     Trace,

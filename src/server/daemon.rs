@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{Server, StartError};
 use crate::config::Config;
+use crate::net;
 use crate::ops::http;
 
 /// How often a draining daemon looks whether it is empty.
@@ -57,6 +58,8 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
+    // What the kernel refuses here shows as allocations refused with 508 later, which are counted.
+    let _ = net::raise_descriptors();
     runtime.block_on(async {
         let metrics = bind_metrics(config).await?;
         let mut signals = Signals::new().map_err(ServeError::Runtime)?;
@@ -141,6 +144,8 @@ async fn drain(server: &Server, patience: Duration, signals: &mut Signals) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Does not end it: a service manager or a closed terminal sends it for other reasons.
+    hangup: Signal,
 }
 
 impl Signals {
@@ -148,13 +153,17 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => warn!("this version does not reload its configuration: restart it"),
+            }
         }
     }
 }

@@ -38,6 +38,10 @@ VECTORS = [
 ]
 
 
+# What finds no room in the receive buffer of a busy machine.
+LOST = "veilturn_socket_receive_drops_total"
+
+
 def run(world: World, binary: Path, check) -> None:
     for limits, name in (("", "most of them silenced"), (BUSY, "all of them answered")):
         with Relay(world, binary, limits) as relay:
@@ -65,6 +69,8 @@ def _flood(world: World, relay: Relay) -> str:
     seconds = _visit(world)
     assert after - before < MOST_MEMORY, f"VmRSS grew from {before} to {after} KiB"
     assert seconds < 1, f"a client waited {seconds:.1f} s for its allocation"
+    lost = relay.metric(LOST)
+    assert lost < REQUESTS / 20, f"the kernel dropped {lost}, too many to say what they would have cost"
     relay.wait_for("veilturn_allocations", 0)
     return f"VmRSS {before} KiB before, {after} KiB after"
 
@@ -94,16 +100,14 @@ def _visit(world: World) -> float:
 
 
 def _seen(relay: Relay) -> float:
-    """How many packets of clients the relay has answered or dropped."""
-    names = ("veilturn_stun_responses_total", "veilturn_dropped_packets_total")
+    """How many packets of clients the relay has answered or dropped, or the kernel has in front of it."""
+    names = ("veilturn_stun_responses_total", "veilturn_dropped_packets_total", LOST)
     return sum(map(relay.metric, names))
 
 
 def _wait_until_seen(relay: Relay, expected: float) -> None:
     deadline = time.monotonic() + 30
     while (seen := _seen(relay)) < expected:
-        lost = relay.metric("veilturn_socket_receive_drops_total")
-        assert lost == 0, f"the kernel dropped {lost}"
         assert time.monotonic() < deadline, f"the relay saw {seen} of {expected}"
         time.sleep(0.05)
 

@@ -30,6 +30,10 @@ impl Relay {
                     let reason = why_expired(allocation, now, &self.shared);
                     self.end(now, id, reason, host);
                 } else {
+                    debug_assert!(
+                        allocation.deadline() > Some(now.tick),
+                        "what has expired is released"
+                    );
                     self.schedule(id);
                 }
             }

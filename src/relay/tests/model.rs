@@ -23,6 +23,7 @@ mod draw;
 mod driver;
 #[cfg(all(fuzzing, not(test)))]
 mod fuzz;
+mod look;
 mod operation;
 #[cfg(test)]
 mod play;

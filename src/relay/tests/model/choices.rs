@@ -15,6 +15,16 @@ pub(super) trait Choices {
         of[self.index(of.len())].clone()
     }
 
+    /// One of some things, most often a good one, where there is one.
+    fn likely<T: Clone>(&mut self, of: &[T], is_good: impl Fn(&T) -> bool) -> T {
+        let good: Vec<T> = of.iter().filter(|it| is_good(it)).cloned().collect();
+        if good.is_empty() || self.chance(1, 8) {
+            self.one(of)
+        } else {
+            self.one(&good)
+        }
+    }
+
     /// An index into so many things.
     fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("less than `len`")

@@ -1,8 +1,10 @@
-//! How operations are drawn.
+//! How operations are drawn: with an eye on the shadow, so that most of them find an allocation, a permission or a
+//! channel to work on.
 
 use super::choices::Choices;
+use super::driver::Driver;
 use super::operation::{
-    Data, Fault, Garbled, Login, Machine, Moment, Op, Peer, Port, Request, Wanted,
+    Data, Ending, Fault, Garbled, Login, Machine, Moment, Op, Peer, Port, Request, Wanted,
 };
 use super::setup::{FORBIDDEN, PARTIES, Setup};
 use crate::wire::Family;
@@ -14,13 +16,21 @@ pub(super) struct Theme {
     peers: Vec<Peer>,
     /// The number of each channel, and the peer that it is bound to most often.
     channels: Vec<(u16, Peer)>,
-    /// Whether ports are reserved more often than not.
-    reserves: bool,
+    /// How many bytes the payloads have.
+    lens: &'static [usize],
+    /// What most Allocates ask for, where the case has a liking.
+    liking: Option<Liking>,
     weights: [u64; KINDS],
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Liking {
+    Reserved,
+    Dual,
+}
+
 /// How many kinds of operation there are.
-const KINDS: usize = 13;
+const KINDS: usize = 11;
 
 impl Theme {
     pub(super) fn draw(choices: &mut impl Choices, setup: &Setup) -> Self {
@@ -44,7 +54,19 @@ impl Theme {
         let usual = numbers.into_iter().zip(peers.iter().copied().cycle());
         Self {
             channels: usual.collect(),
-            reserves: choices.chance(1, 5),
+            lens: choices.one(&[
+                &[0, 1, 3, 4, 100, 1200],
+                &[0, 1, 3, 4, 100, 1200],
+                &[40_000],
+            ]),
+            liking: choices.one(&[
+                None,
+                None,
+                None,
+                Some(Liking::Reserved),
+                Some(Liking::Dual),
+                Some(Liking::Dual),
+            ]),
             weights: std::array::from_fn(|_| choices.one(&[1, 2, 4, 8])),
             clients,
             peers,
@@ -84,14 +106,13 @@ impl Theme {
     }
 
     /// The next operation.
-    pub(super) fn op(&self, choices: &mut impl Choices) -> Op {
-        let client = if choices.chance(1, 2) {
-            self.clients[0]
-        } else {
-            choices.one(&self.clients)
-        };
-        match self.kind(choices) {
-            0 => self.allocate(choices, client),
+    pub(super) fn op(&self, choices: &mut impl Choices, driver: &Driver) -> Op {
+        let client = choices.likely(&self.clients, |client| driver.holds(*client));
+        match self.sensible(self.kind(choices), client, choices, driver) {
+            0 => {
+                let client = choices.likely(&self.clients, |client| !driver.holds(*client));
+                self.allocate(choices, client)
+            }
             1 => Op::Retransmit {
                 client,
                 login: choices.one(&[Login::Own, Login::Own, Login::Of(self.clients[0])]),
@@ -99,31 +120,11 @@ impl Theme {
             2 => Op::Request {
                 client,
                 login: self.login(choices),
-                request: self.request(choices),
+                request: self.request(choices, driver, client),
             },
-            3 => Op::Data(Data::Send {
-                client,
-                peer: choices.one(&self.peers),
-                len: len(choices),
-                dont_fragment: choices.chance(1, 4),
-            }),
-            4 => Op::Data(Data::Frame {
-                client,
-                number: choices.one(&self.channels).0,
-                len: len(choices),
-            }),
-            5 => Op::Data(Data::Arrive {
-                socket: choices.index(8),
-                from: choices.one(&self.peers),
-                len: len(choices),
-            }),
-            6 => Op::Data(Data::Icmp {
-                socket: choices.index(8),
-                peer: choices.one(&self.peers),
-                kind: choices.one(&[1, 2, 3, 3, 4, 11]),
-                code: choices.one(&[0, 4]),
-            }),
-            7 => Op::Garble {
+            3 => Op::Data(self.outbound(choices, driver, client)),
+            4 => Op::Data(self.inbound(choices, driver)),
+            5 => Op::Garble {
                 client,
                 packet: self.garbled(choices),
                 edits: (0..choices.one(&[1, 1, 2, 4]))
@@ -131,14 +132,15 @@ impl Theme {
                     .collect(),
                 cut: choices.chance(1, 8).then(|| choices.short(256)),
             },
-            8 => Op::Pass(moment(choices)),
-            9 => Op::Late(if choices.chance(1, 2) {
-                Moment::Expiry { nudge: 0 }
+            6 => Op::Pass(moment(choices)),
+            7 => Op::Late(if choices.chance(1, 2) {
+                let of = choices.one(&[Ending::Relayed, Ending::Permission, Ending::Channel]);
+                Moment::End { of, nudge: 0 }
             } else {
                 moment(choices)
             }),
-            10 => Op::Disconnect { client },
-            11 => rare(choices, client, &self.peers),
+            8 => Op::Disconnect { client },
+            9 => rare(choices, client, &self.peers),
             _ => Op::Host(choices.one(&[
                 Machine::Sound,
                 Machine::Sound,
@@ -150,9 +152,26 @@ impl Theme {
         }
     }
 
+    /// Most often the same kind of operation, or the one that has to come before it.
+    fn sensible(
+        &self,
+        kind: usize,
+        client: usize,
+        choices: &mut impl Choices,
+        driver: &Driver,
+    ) -> usize {
+        let permits = |client| self.peers.iter().any(|peer| driver.permits(client, *peer));
+        match kind {
+            2..=4 if !driver.holds(client) && choices.chance(7, 8) => 0,
+            3 | 4 if !permits(client) && choices.chance(7, 8) => 2,
+            0 if self.clients.iter().all(|client| driver.holds(*client)) => 3,
+            _ => kind,
+        }
+    }
+
     /// The number of a kind of operation, by its share.
     fn kind(&self, choices: &mut impl Choices) -> usize {
-        const SHARES: [u64; KINDS] = [8, 2, 24, 6, 8, 12, 4, 3, 12, 3, 1, 1, 1];
+        const SHARES: [u64; KINDS] = [8, 2, 16, 14, 18, 3, 10, 3, 1, 1, 1];
         let shares = std::array::from_fn::<u64, KINDS, _>(|kind| SHARES[kind] * self.weights[kind]);
         let mut drawn = choices.below(shares.iter().sum());
         for (kind, share) in shares.into_iter().enumerate() {
@@ -168,8 +187,14 @@ impl Theme {
         let port = choices.one(&[Port::Any, Port::Any, Port::Even]);
         let reserved = Wanted::Reserved(choices.index(3));
         let reserve = Wanted::One(Some(family(choices)), Port::EvenWithNext);
-        let wanted = match choices.below(16) {
-            _ if self.reserves && choices.chance(2, 3) => choices.one(&[reserve, reserved]),
+        let liked = match self.liking {
+            Some(liking) if choices.chance(2, 3) => Some(match liking {
+                Liking::Reserved => choices.one(&[reserve, reserved]),
+                Liking::Dual => Wanted::Both(port),
+            }),
+            _ => None,
+        };
+        let any = match choices.below(16) {
             0..=5 => Wanted::One(choices.one(&[None, Some(Family::V4)]), port),
             6 | 7 => Wanted::One(Some(Family::V6), port),
             8..=11 => Wanted::Both(port),
@@ -189,39 +214,84 @@ impl Theme {
                 0 => Login::Of(choices.index(PARTIES)),
                 _ => self.login(choices),
             },
-            request: Request::Allocate(wanted, lifetime),
+            request: Request::Allocate(liked.unwrap_or(any), lifetime),
         }
     }
 
-    fn request(&self, choices: &mut impl Choices) -> Request {
-        match choices.below(6) {
+    fn request(&self, choices: &mut impl Choices, driver: &Driver, client: usize) -> Request {
+        let may_have = |peer: &Peer| driver.may_permit(client, *peer);
+        match choices.below(8) {
             0 => Request::Refresh(
                 choices.one(&[None, Some(0), Some(1), Some(700), Some(u32::MAX)]),
-                choices.one(&[None, None, Some(Family::V4), Some(Family::V6)]),
+                choices.one(&[None, Some(Family::V4), Some(Family::V6)]),
             ),
-            1 | 2 => {
+            1..=3 => {
                 let peers = 0..choices.one(&[1, 1, 1, 2, 3, 0]);
-                Request::Permit(peers.map(|_| choices.one(&self.peers)).collect())
+                Request::Permit(
+                    peers
+                        .map(|_| choices.likely(&self.peers, may_have))
+                        .collect(),
+                )
             }
             _ => {
-                let (number, peer) = self.channel(choices);
+                let usual = choices.likely(&self.channels, |(_, peer)| may_have(peer));
+                let (number, peer) = if choices.chance(2, 3) {
+                    usual
+                } else {
+                    (usual.0, choices.likely(&self.peers, may_have))
+                };
                 Request::Bind(number, peer)
             }
         }
     }
 
-    /// A channel number and a peer, most often the usual one.
-    fn channel(&self, choices: &mut impl Choices) -> (u16, Peer) {
-        let (number, usual) = choices.one(&self.channels);
-        if choices.chance(2, 3) {
-            (number, usual)
+    fn outbound(&self, choices: &mut impl Choices, driver: &Driver, client: usize) -> Data {
+        let len = choices.one(self.lens);
+        if choices.chance(1, 3) {
+            let peer = choices.likely(&self.peers, |peer| driver.permits(client, *peer));
+            return Data::Send {
+                client,
+                peer,
+                len,
+                dont_fragment: choices.chance(1, 4),
+            };
+        }
+        let (number, _) =
+            choices.likely(&self.channels, |(number, _)| driver.binds(client, *number));
+        Data::Frame {
+            client,
+            number,
+            len,
+        }
+    }
+
+    fn inbound(&self, choices: &mut impl Choices, driver: &Driver) -> Data {
+        let socket = choices.likely(&[0, 1, 2, 3, 4, 5, 6, 7], |nth| {
+            driver.behind(*nth).is_some()
+        });
+        let peer = choices.likely(&self.peers, |peer| {
+            driver
+                .behind(socket)
+                .is_some_and(|client| driver.permits(client, *peer))
+        });
+        if choices.chance(3, 4) {
+            Data::Arrive {
+                socket,
+                from: peer,
+                len: choices.one(self.lens),
+            }
         } else {
-            (number, choices.one(&self.peers))
+            Data::Icmp {
+                socket,
+                peer,
+                kind: choices.one(&[1, 2, 3, 3, 4, 11]),
+                code: choices.one(&[0, 4]),
+            }
         }
     }
 
     fn login(&self, choices: &mut impl Choices) -> Login {
-        match choices.below(16) {
+        match choices.below(40) {
             0 => Login::Of(choices.one(&self.clients)),
             1 => Login::WrongPassword,
             2 => Login::Unsigned,
@@ -230,7 +300,7 @@ impl Theme {
     }
 
     fn garbled(&self, choices: &mut impl Choices) -> Garbled {
-        let (number, peer) = self.channel(choices);
+        let (number, peer) = choices.one(&self.channels);
         choices.one(&[
             Garbled::Allocate,
             Garbled::Delete,
@@ -280,11 +350,19 @@ fn any_peer(choices: &mut impl Choices, setup: &Setup) -> Peer {
 fn moment(choices: &mut impl Choices) -> Moment {
     let nudge = choices.one(&[-1, 0, 0, 1]);
     match choices.below(8) {
-        0..=3 => Moment::Deadline {
-            nth: choices.one(&[0, 0, 1, 2]),
+        0..=4 => Moment::End {
+            of: choices.one(&[
+                Ending::Relayed,
+                Ending::Permission,
+                Ending::Permission,
+                Ending::Channel,
+                Ending::Any(0),
+                Ending::Any(0),
+                Ending::Any(1),
+                Ending::Any(2),
+            ]),
             nudge,
         },
-        4 => Moment::Expiry { nudge },
         _ => Moment::In(choices.one(&[
             0, 1, 400, 1_000, 1_000, 29_999, 60_000, 60_000, 200_000, 700_000,
         ])),
@@ -293,8 +371,4 @@ fn moment(choices: &mut impl Choices) -> Moment {
 
 fn family(choices: &mut impl Choices) -> Family {
     choices.one(&[Family::V4, Family::V4, Family::V6])
-}
-
-fn len(choices: &mut impl Choices) -> usize {
-    choices.one(&[0, 1, 3, 4, 100, 1200, 40_000])
 }

@@ -128,7 +128,7 @@ impl Driver {
         None
     }
 
-    fn address(&self, peer: Peer) -> SocketAddr {
+    pub(super) fn address(&self, peer: Peer) -> SocketAddr {
         let first = *self.shadow.setup.options.ports.start();
         let relay = |family, port| {
             SocketAddr::new(
@@ -165,16 +165,13 @@ impl Driver {
 
     fn moment(&self, moment: Moment) -> u64 {
         let now = self.shadow.now;
-        let (at, nudge) = match moment {
-            Moment::In(millis) => return now + millis,
-            Moment::Deadline { nth, nudge } => {
-                let deadlines = self.shadow.deadlines();
-                let last = deadlines.len().saturating_sub(1);
-                (deadlines.get(nth.min(last)).copied(), nudge)
+        match moment {
+            Moment::In(millis) => now + millis,
+            Moment::End { of, nudge } => {
+                let ends = self.shadow.ends(of);
+                ends.map_or(now, |end| end.saturating_add_signed(nudge).max(now))
             }
-            Moment::Expiry { nudge } => (self.shadow.next_expiry(), nudge),
-        };
-        at.map_or(now, |at| at.saturating_add_signed(nudge).max(now))
+        }
     }
 
     fn renew(&mut self, client: usize, ttl: u64) {

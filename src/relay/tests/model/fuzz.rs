@@ -19,7 +19,8 @@ pub fn fuzz(bytes: &[u8]) {
         driver.step(&op);
     }
     while !choices.0.is_empty() {
-        driver.step(&theme.op(&mut choices));
+        let op = theme.op(&mut choices, &driver);
+        driver.step(&op);
     }
     driver.finish();
 }

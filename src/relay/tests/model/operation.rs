@@ -150,10 +150,18 @@ pub(super) enum Peer {
 pub(super) enum Moment {
     /// Milliseconds.
     In(u64),
-    /// To one of the next moments at which something ends, give or take milliseconds.
-    Deadline { nth: usize, nudge: i64 },
-    /// To the next moment at which a relayed address expires, give or take milliseconds.
-    Expiry { nudge: i64 },
+    /// To the moment at which something ends, give or take milliseconds.
+    End { of: Ending, nudge: i64 },
+}
+
+/// What can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Relayed,
+    Permission,
+    Channel,
+    /// One of the next things of any kind.
+    Any(usize),
 }
 
 /// What a garbled packet was.

@@ -24,22 +24,14 @@ const SHRINKS: usize = 2_000;
 #[test]
 fn a_relay_does_what_its_shadow_says() {
     if let Some(seed) = number("VEILTURN_SEED") {
-        let case = Case::of(seed);
-        println!("{:#?}", case.setup);
-        if let Err(failure) = case.play(&case.ops, true) {
-            panic!("{}", case.report(&failure));
-        }
-        return;
+        return Case::draw(seed, true);
     }
     for seed in 0..number("VEILTURN_CASES").unwrap_or(CASES) {
-        let case = Case::of(seed);
-        if let Err(failure) = case.play(&case.ops, false) {
-            panic!("{}", case.report(&failure));
-        }
+        Case::draw(seed, false);
     }
 }
 
-/// A seed and what follows from it.
+/// A seed and what followed from it.
 struct Case {
     seed: u64,
     setup: Setup,
@@ -54,30 +46,50 @@ struct Failure {
 }
 
 impl Case {
-    fn of(seed: u64) -> Self {
+    /// Draws the operations of a case and plays them as they are drawn.
+    ///
+    /// # Panics
+    ///
+    /// Where they fail; the message tells how to see it again.
+    fn draw(seed: u64, aloud: bool) {
         let choices = &mut Seeded(ChaCha12Rng::seed_from_u64(seed));
         let setup = Setup::draw(choices);
         let theme = Theme::draw(choices, &setup);
         let mut ops = theme.prologue(choices, &setup);
-        for _ in 0..40 + choices.index(80) {
-            ops.push(theme.op(choices));
+        let len = ops.len() + 40 + choices.index(80);
+        if aloud {
+            println!("{setup:#?}");
         }
-        Self { seed, setup, ops }
+        let played = quietly(|| {
+            let mut driver = Driver::new(&setup);
+            for index in 0..len {
+                if index == ops.len() {
+                    ops.push(theme.op(choices, &driver));
+                }
+                if aloud {
+                    println!("{index:3} {:9} ms  {:?}", driver.shadow.now, ops[index]);
+                }
+                let seen = driver.step(&ops[index]);
+                if aloud && !seen.is_empty() {
+                    println!("                  {seen:.200}");
+                }
+            }
+            driver.finish();
+        });
+        if let Err(message) = played {
+            let case = Self { seed, setup, ops };
+            panic!("{}", case.report(&message));
+        }
     }
 
-    fn play(&self, ops: &[Op], aloud: bool) -> Result<(), Failure> {
+    /// Plays operations that were drawn before.
+    fn play(&self, ops: &[Op]) -> Result<(), Failure> {
         let at = Cell::new(0);
         quietly(|| {
             let mut driver = Driver::new(&self.setup);
             for (index, op) in ops.iter().enumerate() {
                 at.set(index);
-                if aloud {
-                    println!("{index:3} {:9} ms  {op:?}", driver.shadow.now);
-                }
-                let seen = driver.step(op);
-                if aloud && !seen.is_empty() {
-                    println!("                  {seen:.200}");
-                }
+                driver.step(op);
             }
             at.set(ops.len());
             driver.finish();
@@ -89,28 +101,25 @@ impl Case {
     }
 
     /// Tells of a failure, by the shortest sequence found that fails.
-    fn report(&self, failure: &Failure) -> String {
-        let (ops, message) = self.shrink(failure);
+    fn report(&self, message: &str) -> String {
+        let (ops, shortened) = self.shrink(message);
         let mut report = format!(
-            "VEILTURN_SEED={} fails at operation {} of {}: {}\n\nShortest sequence found:\n{:#?}\n",
+            "VEILTURN_SEED={} fails after {} operations: {message}\n\nShortest sequence found:\n{:#?}\n",
             self.seed,
-            failure.at,
             self.ops.len(),
-            failure.message,
             self.setup,
         );
         for (index, op) in ops.iter().enumerate() {
             writeln!(report, "{index:3} {op:?}").expect("memory");
         }
-        write!(report, "{message}").expect("memory");
+        write!(report, "{shortened}").expect("memory");
         report
     }
 
     /// Takes operations out, in halves at first and at last one by one, as long as what is left fails.
-    fn shrink(&self, failure: &Failure) -> (Vec<Op>, String) {
+    fn shrink(&self, message: &str) -> (Vec<Op>, String) {
         let mut ops = self.ops.clone();
-        ops.truncate(failure.at + 1);
-        let mut message = failure.message.clone();
+        let mut message = message.to_owned();
         let mut tries = 0;
         let mut size = ops.len().div_ceil(2);
         while size > 0 {
@@ -120,7 +129,7 @@ impl Case {
                 tries += 1;
                 let mut fewer = ops.clone();
                 fewer.drain(start..(start + size).min(ops.len()));
-                match self.play(&fewer, false) {
+                match self.play(&fewer) {
                     Ok(()) => start += size,
                     Err(failure) => {
                         fewer.truncate(failure.at + 1);

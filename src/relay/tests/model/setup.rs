@@ -61,7 +61,7 @@ impl Setup {
         let limits = &mut options.limits;
         limits.allocations = choices.one(&[2, 4, 8]);
         limits.allocations_per_user = choices.one(&[1, 2, 3]);
-        limits.permissions = choices.one(&[1, 2, 3, 8]);
+        limits.permissions = choices.one(&[1, 1, 2, 3, 8]);
         limits.channels = choices.one(&[1, 2, 3]);
         limits.icmp_per_second = choices.one(&[0, 1, 1, 2]);
         limits.rate = choices

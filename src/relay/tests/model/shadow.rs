@@ -149,7 +149,7 @@ impl Shadow {
 }
 
 impl Allocation {
-    fn permits(&self, peer: IpAddr, now: u64) -> bool {
+    pub(super) fn permits(&self, peer: IpAddr, now: u64) -> bool {
         self.permissions
             .get(&peer)
             .is_some_and(|expires| *expires > now)
@@ -164,7 +164,7 @@ impl Allocation {
     }
 
     /// The peer of a live channel.
-    fn peer_of(&self, number: u16, now: u64) -> Option<SocketAddr> {
+    pub(super) fn peer_of(&self, number: u16, now: u64) -> Option<SocketAddr> {
         self.channels
             .get(&number)
             .filter(|(_, expires, _)| *expires > now)
@@ -175,6 +175,11 @@ impl Allocation {
     fn tenant_of(&self, number: u16, now: u64) -> Option<usize> {
         let channel = self.channels.get(&number);
         channel.filter(|(_, expires, _)| *expires > now)?.2
+    }
+
+    /// Whether there is a live relayed address of a peer's family.
+    pub(super) fn reaches_family_of(&self, peer: SocketAddr, now: u64) -> bool {
+        self.live(Family::of(peer.ip()), now).is_some()
     }
 
     /// The relayed address of a family, where it has not expired.

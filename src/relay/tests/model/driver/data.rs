@@ -175,7 +175,7 @@ impl Driver {
     }
 
     /// A socket by its number from the one opened last.
-    fn socket(&self, nth: usize) -> Option<usize> {
+    pub(in super::super) fn socket(&self, nth: usize) -> Option<usize> {
         self.shadow.sockets.len().checked_sub(nth + 1)
     }
 }

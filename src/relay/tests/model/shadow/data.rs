@@ -193,7 +193,7 @@ impl Shadow {
     }
 
     /// Whose socket this is, where it is open and its relayed address has not expired.
-    fn behind(&self, socket: usize) -> Option<(usize, &Allocation)> {
+    pub(in super::super) fn behind(&self, socket: usize) -> Option<(usize, &Allocation)> {
         let of = self.sockets.get(socket)?;
         let allocation = self.allocations.get(&of.client)?;
         allocation

@@ -19,7 +19,7 @@ enum Kind {
 
 impl Shadow {
     /// Whether a permission for the address may be had.
-    pub(super) fn may_permit(&self, scope: PeerScope, peer: IpAddr) -> bool {
+    pub(in super::super) fn may_permit(&self, scope: PeerScope, peer: IpAddr) -> bool {
         match self.kind(peer) {
             Kind::OfThisRelay => true,
             Kind::Fleet => scope >= PeerScope::Fleet,

@@ -1,5 +1,6 @@
 //! How time passes, and what it ends.
 
+use super::super::operation::Ending;
 use super::{PortUse, Shadow};
 use crate::relay::tests::world::EPOCH;
 use crate::relay::{EndReason, OnExpiry};
@@ -15,7 +16,8 @@ impl Shadow {
     /// Lets time pass to `end`, with the timers served at the moment they are due.
     pub(in super::super) fn pass(&mut self, end: u64) {
         while self.now < end {
-            self.now = self.next_expiry().unwrap_or(end).clamp(self.now, end);
+            let next = self.relayed_ends().into_iter().min();
+            self.now = next.unwrap_or(end).clamp(self.now, end);
             self.serve(None);
         }
     }
@@ -122,32 +124,63 @@ impl Shadow {
         (u32::try_from(seconds).expect("below the maximum"), expires)
     }
 
-    /// When the next relayed address expires.
-    pub(in super::super) fn next_expiry(&self) -> Option<u64> {
-        let allocations = self.allocations.values();
-        let relayed = allocations.flat_map(|allocation| allocation.relayed.values());
-        relayed.map(|relayed| relayed.expires).min()
+    /// When something ends, within the next quarter of an hour.
+    pub(in super::super) fn ends(&self, of: Ending) -> Option<u64> {
+        let mut ends = match of {
+            Ending::Relayed => self.relayed_ends(),
+            Ending::Permission => self.permission_ends(),
+            Ending::Channel => self.channel_ends(),
+            Ending::Any(_) => [
+                self.relayed_ends(),
+                self.permission_ends(),
+                self.channel_ends(),
+                self.other_ends(),
+            ]
+            .concat(),
+        };
+        ends.retain(|end| (self.now + 1..self.now + 900_000).contains(end));
+        ends.sort_unstable();
+        ends.dedup();
+        match of {
+            Ending::Any(nth) => ends.get(nth).or_else(|| ends.last()).copied(),
+            Ending::Relayed | Ending::Permission | Ending::Channel => ends.first().copied(),
+        }
     }
 
-    /// The moments of the next quarter of an hour at which something ends, in order.
-    pub(in super::super) fn deadlines(&self) -> Vec<u64> {
-        let mut all: Vec<u64> = Vec::new();
-        for allocation in self.allocations.values() {
-            all.push(allocation.ends);
-            all.extend(allocation.relayed.values().map(|relayed| relayed.expires));
-            all.extend(allocation.permissions.values());
-            all.extend(allocation.channels.values().map(|(_, expires, _)| expires));
-            all.push(self.tick_of(allocation.credential.expires + 1));
-        }
-        all.extend(self.ports.values().filter_map(|port| match port {
+    fn relayed_ends(&self) -> Vec<u64> {
+        let allocations = self.allocations.values();
+        let relayed = allocations.flat_map(|allocation| allocation.relayed.values());
+        relayed.map(|relayed| relayed.expires).collect()
+    }
+
+    fn permission_ends(&self) -> Vec<u64> {
+        let allocations = self.allocations.values();
+        let permissions = allocations.flat_map(|allocation| allocation.permissions.values());
+        permissions.copied().collect()
+    }
+
+    fn channel_ends(&self) -> Vec<u64> {
+        let allocations = self.allocations.values();
+        let channels = allocations.flat_map(|allocation| allocation.channels.values());
+        channels.map(|(_, expires, _)| *expires).collect()
+    }
+
+    fn other_ends(&self) -> Vec<u64> {
+        let sessions = self.allocations.values().map(|allocation| allocation.ends);
+        let credentials = self
+            .credentials
+            .iter()
+            .map(|it| self.tick_of(it.expires + 1));
+        let nonces = self.nonces.iter().flatten().map(|issued| issued + NONCE);
+        let ports = self.ports.values().filter_map(|port| match port {
             PortUse::Live => None,
             PortUse::Reserved { until, .. } | PortUse::Resting { until } => Some(*until),
-        }));
-        all.extend(self.nonces.iter().flatten().map(|issued| issued + NONCE));
-        all.retain(|moment| (self.now + 1..self.now + 900_000).contains(moment));
-        all.sort_unstable();
-        all.dedup();
-        all
+        });
+        sessions
+            .chain(credentials)
+            .chain(nonces)
+            .chain(ports)
+            .collect()
     }
 
     fn why_expired(&self, client: usize) -> EndReason {

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::thread;
 
-use veilturn::net::{Events, Poller};
+use veilturn::net::{Events, Interest, Poller};
 
 use super::path::{ELSEWHERE, Flow, Path, Shape, address, socket};
 
@@ -125,25 +125,22 @@ impl Ways {
         let thread = thread::Builder::new().name(name.clone());
         let forwarding = thread.spawn(move || {
             let _ = veilturn::net::stay_on_core(0);
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .build()?;
-            runtime.block_on(self.forward())
+            self.forward()
         });
         forwarding.expect("a thread");
         (Path::of(shape, calls), Bare { name })
     }
 
     /// Forwards for ever: empties each socket that is readable, one datagram after the other.
-    async fn forward(self) -> io::Result<()> {
+    fn forward(self) -> io::Result<()> {
         let poller = Poller::new()?;
         for (token, socket) in (0..).zip(&self.sockets) {
-            poller.add(socket, token)?;
+            poller.add(socket, token, Interest::READABLE)?;
         }
         let mut events = Events::new(256);
         let mut buf = [0; 2048];
         loop {
-            poller.ready(&mut events).await?;
+            poller.wait(&mut events, None)?;
             for event in events.iter() {
                 let number = usize::try_from(event.token).expect("a socket's number");
                 while let Ok((len, sender)) = self.sockets[number].recv_from(&mut buf) {

@@ -4,30 +4,29 @@
 //!
 //! - [`UdpSocket`]: a listener or a relay socket, set up so that nothing of a received packet shows in a sent one.
 //! - [`Batch`]: receives datagrams, hands them out one by one, and sends what was decided about them.
-//! - [`Poller`]: which sockets are readable, for any number of them, behind one descriptor.
+//! - [`Poller`]: which of any number of sockets are ready; [`Waker`] ends its wait from another thread.
 //! - [`Offload`]: whether this kernel's segmentation offload can be trusted.
 //!
 //! The loop of a worker, which receives from any of its sockets and sends from any other:
 //!
 //! ```
-//! use veilturn::net::{Batch, Envelope, Events, Offload, Poller, SocketOptions, UdpSocket};
+//! use veilturn::net::{Batch, Envelope, Events, Interest, Offload, Poller, SocketOptions, UdpSocket};
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let options = SocketOptions { recv_buffer: 1 << 20, send_buffer: 1 << 20, offload: Offload::NONE };
 //! let listener = UdpSocket::listen("127.0.0.1:0".parse()?, &options)?;
 //! let relay = UdpSocket::relay("127.0.0.1:0".parse()?, &options)?;
 //! let sockets = [listener, relay];
 //! let poller = Poller::new()?;
 //! for (token, socket) in (0..).zip(&sockets) {
-//!     poller.add(socket, token)?;
+//!     poller.add(socket, token, Interest::READABLE)?;
 //! }
 //! let mut events = Events::new(64);
 //! let mut batch = Batch::new(64);
 //!
 //! # std::net::UdpSocket::bind("127.0.0.1:0")?.send_to(b"request", sockets[0].local_addr())?;
 //! // For ever:
-//! poller.ready(&mut events).await?;
+//! poller.wait(&mut events, None)?;
 //! for event in events.iter() {
 //!     let socket = &sockets[usize::try_from(event.token)?];
 //!     if event.error {
@@ -72,7 +71,7 @@ pub use batch::{Batch, Datagram, Envelope, Received, SendReport};
 pub use errors::{IcmpError, Peer, QueuedError};
 pub use interfaces::interfaces;
 pub use offload::Offload;
-pub use poller::{Event, Events, Poller};
+pub use poller::{Event, Events, Interest, Poller, Waker};
 pub use process::{make_undumpable, raise_descriptors, stay_on_core};
 pub use recv::{HEADROOM, TAILROOM};
 pub use socket::{BindError, SocketOptions, UdpSocket};

@@ -1,40 +1,27 @@
-//! Which of many sockets are readable, behind one descriptor.
-//!
-//! One future waits for all relay sockets of a worker, instead of a task for each: the runtime's reactor watches the
-//! one descriptor, which is readable when any of the sockets has something to say.
+//! Which of many sockets are ready: the one place where a worker waits.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
-
-use super::sys::{Epoll, Ready};
+use super::sys::{Bell, Epoll, Ready, Watched};
 
 /// A set of sockets, level-triggered: a socket that was not read to its end is reported again.
 ///
 /// A socket that is closed leaves the set by itself.
 pub struct Poller {
-    epoll: AsyncFd<Epoll>,
-    /// How often in a row sockets were ready.
-    streak: AtomicU32,
+    epoll: Epoll,
 }
 
 impl Poller {
-    /// Opens an empty set and registers it with the runtime that this is called in.
+    /// Opens an empty set.
     ///
     /// # Errors
     ///
     /// What the kernel answers when descriptors or memory run out.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime that has I/O enabled.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: Epoll::new()?.register()?,
-            streak: AtomicU32::new(0),
-        })
+        Epoll::new().map(|epoll| Self { epoll })
     }
 
     /// Adds a socket; its events carry `token`.
@@ -42,8 +29,17 @@ impl Poller {
     /// # Errors
     ///
     /// What the kernel answers: memory or the limit of watches is exhausted, or the socket is already in the set.
-    pub fn add(&self, socket: &impl AsFd, token: u64) -> io::Result<()> {
-        self.epoll.get_ref().add(socket.as_fd(), token)
+    pub fn add(&self, socket: &impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.epoll.add(socket.as_fd(), token, interest.watched())
+    }
+
+    /// Changes what a socket of the set is watched for, and its token.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers: the socket is not in the set.
+    pub fn modify(&self, socket: &impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.epoll.modify(socket.as_fd(), token, interest.watched())
     }
 
     /// Removes a socket.
@@ -52,43 +48,23 @@ impl Poller {
     ///
     /// What the kernel answers: the socket is not in the set.
     pub fn remove(&self, socket: &impl AsFd) -> io::Result<()> {
-        self.epoll.get_ref().remove(socket.as_fd())
+        self.epoll.remove(socket.as_fd())
     }
 
-    /// Waits until a socket is ready, and fills `events` as [`Self::poll`] does.
-    ///
-    /// May be dropped at any point: nothing is lost. Under load it gives way to the other tasks of the runtime once in
-    /// a while, which the reactor by itself does not do.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel or the runtime's reactor answers.
-    pub async fn ready(&self, events: &mut Events) -> io::Result<()> {
-        if self.streak.fetch_add(1, Ordering::Relaxed) >= STREAK_MAX {
-            self.streak.store(0, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-        }
-        loop {
-            let mut guard = self.epoll.readable().await?;
-            if self.poll(events)? > 0 {
-                guard.retain_ready();
-                return Ok(());
-            }
-            guard.clear_ready();
-            self.streak.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Fills `events` with the sockets that are ready at this moment, without waiting; returns how many.
+    /// Waits until a socket is ready, for at most `timeout` (rounded up to a millisecond; `None` is for ever), and fills
+    /// `events` with those that are; returns how many.
     ///
     /// Where more sockets are ready than `events` holds, the next call reports the others first.
     ///
     /// # Errors
     ///
     /// What the kernel answers; a signal counts as nothing ready.
-    pub fn poll(&self, events: &mut Events) -> io::Result<usize> {
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
+        let milliseconds = timeout.map_or(-1, |timeout| {
+            i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+        });
         events.len = 0;
-        match self.epoll.get_ref().poll(&mut events.ready) {
+        match self.epoll.wait(&mut events.ready, milliseconds) {
             Ok(count) => events.len = count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -97,7 +73,28 @@ impl Poller {
     }
 }
 
-/// The sockets that one [`Poller::poll`] found ready. The default has room for none, and costs nothing.
+/// What a socket is watched for. Errors and hang-ups are always reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Whether something can be received.
+    pub readable: bool,
+    /// Whether something can be sent.
+    pub writable: bool,
+}
+
+impl Interest {
+    /// Whether something can be received.
+    pub const READABLE: Self = Self {
+        readable: true,
+        writable: false,
+    };
+
+    const fn watched(self) -> Watched {
+        Watched::new(self.readable, self.writable)
+    }
+}
+
+/// The sockets that one [`Poller::wait`] found ready. The default has room for none, and costs nothing.
 #[derive(Default)]
 pub struct Events {
     ready: Box<[Ready]>,
@@ -120,7 +117,9 @@ impl Events {
         self.ready[..self.len].iter().map(|ready| Event {
             token: ready.token(),
             readable: ready.is_readable(),
+            writable: ready.is_writable(),
             error: ready.is_error(),
+            closed: ready.is_hung_up(),
         })
     }
 }
@@ -130,11 +129,41 @@ impl Events {
 pub struct Event {
     /// What the socket was added as.
     pub token: u64,
-    /// A datagram waits.
+    /// A datagram, bytes or a connection wait.
     pub readable: bool,
-    /// An error waits: read it with [`super::UdpSocket::next_error`] until there is none, or it is reported for ever.
+    /// There is room for something to send.
+    pub writable: bool,
+    /// An error waits: read it (of a datagram socket with [`super::UdpSocket::next_error`], until there is none) or it
+    /// is reported for ever.
     pub error: bool,
+    /// A connection is shut down in both directions.
+    pub closed: bool,
 }
 
-/// Rounds of events, of at most a batch or so each, between two turns of the other tasks.
-const STREAK_MAX: u32 = 8;
+/// Ends another thread's [`Poller::wait`], for good: the poller it was added to never waits again. Clones are the same
+/// one.
+#[derive(Clone)]
+pub struct Waker(Arc<Bell>);
+
+impl Waker {
+    /// A waker, to be added to the poller that it is to wake.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers when descriptors or memory run out.
+    pub fn new() -> io::Result<Self> {
+        Bell::new().map(|bell| Self(Arc::new(bell)))
+    }
+
+    /// Makes the poller return, now and from every later wait.
+    pub fn wake(&self) {
+        // It fails only where it was called so often that the poller returns anyway.
+        let _ = self.0.ring();
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -38,10 +38,4 @@ impl Clock {
             unix: UnixTime::from_secs(since_epoch.as_secs()),
         }
     }
-
-    /// The runtime's name for a tick.
-    #[must_use]
-    pub fn instant(&self, tick: Tick) -> Instant {
-        self.origin + tick.since(Tick::ZERO)
-    }
 }

@@ -5,8 +5,8 @@
 
 mod clock;
 mod daemon;
-mod phase;
 mod sockets;
+mod stop;
 mod vitals;
 mod worker;
 
@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 pub use self::clock::Clock;
 pub use self::daemon::{ServeError, serve};
-use self::phase::Phase;
 use self::sockets::RelaySockets;
+use self::stop::Stop;
 use self::vitals::ServerVitals;
 use self::worker::Worker;
 use crate::auth::{Authenticator, OptionsError};
@@ -42,7 +42,6 @@ pub struct Server {
     started: UnixTime,
     shared: Arc<Shared>,
     workers: Vec<WorkerHandle>,
-    phase: watch::Sender<Phase>,
     /// Hears of each worker that returns.
     returned: mpsc::Receiver<()>,
 }
@@ -51,6 +50,7 @@ pub struct Server {
 struct WorkerHandle {
     /// `None` once joined.
     thread: Option<JoinHandle<io::Result<()>>>,
+    stop: Stop,
     vitals: WorkerVitals,
 }
 
@@ -118,7 +118,6 @@ impl Server {
         let auth = Authenticator::new(config.auth.clone(), &random()?)?;
         let options = config.relay_options(own_sockets, interfaces);
         let shared = Arc::new(Shared::new(options, Arc::new(auth), random()?));
-        let (phase, _) = watch::channel(Phase::Serving);
         let (returning, returned) = mpsc::channel(count);
         let mut server = Self {
             listeners,
@@ -126,7 +125,6 @@ impl Server {
             started: clock.now().unix,
             shared,
             workers: Vec::new(),
-            phase,
             returned,
         };
         let redaction = random()?;
@@ -138,7 +136,7 @@ impl Server {
                 relay_options: relay_options(offload),
                 redactor: Redactor::new(config.log_addresses, &redaction),
                 cpu: config.runtime.pin_cpus.then_some(number),
-                phase: server.phase.subscribe(),
+                stop: Stop::new().map_err(StartError::Worker)?,
                 returning: returning.clone(),
             };
             server.workers.push(start.spawn(number)?);
@@ -202,7 +200,9 @@ impl Server {
     }
 
     fn join(&mut self) -> io::Result<()> {
-        self.phase.send_replace(Phase::Stopping);
+        for worker in &self.workers {
+            worker.stop.ask();
+        }
         let mut outcome = Ok(());
         for worker in &mut self.workers {
             let Some(thread) = worker.thread.take() else {
@@ -234,7 +234,7 @@ struct WorkerStart {
     redactor: Redactor,
     /// The core to stay on.
     cpu: Option<usize>,
-    phase: watch::Receiver<Phase>,
+    stop: Stop,
     returning: mpsc::Sender<()>,
 }
 
@@ -244,6 +244,7 @@ impl WorkerStart {
         let unsent = Arc::new(Counter::default());
         let counted = Arc::clone(&unsent);
         let listeners = Arc::clone(&self.listeners);
+        let stop = self.stop.clone();
         let (started, starting) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
@@ -252,6 +253,7 @@ impl WorkerStart {
         match starting.recv() {
             Ok(()) => Ok(WorkerHandle {
                 thread: Some(thread),
+                stop,
                 vitals: WorkerVitals {
                     counters,
                     unsent,
@@ -277,11 +279,6 @@ impl WorkerStart {
             // A sandbox that forbids it costs speed, not service.
             let _ = net::stay_on_core(cpu);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let _inside = runtime.enter();
         let poller = Rc::new(Poller::new()?);
         let sockets = RelaySockets::new(
             Rc::clone(&poller),
@@ -298,7 +295,7 @@ impl WorkerStart {
         )?;
         // The starter may be gone already, which ends the worker by its phase.
         let _ = started.send(());
-        let outcome = runtime.block_on(worker.run(self.phase));
+        let outcome = worker.run(&self.stop);
         let _ = self.returning.try_send(());
         outcome
     }

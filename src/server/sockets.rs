@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tracing::{debug, info};
 
 use super::clock::Clock;
-use crate::net::{BindError, Poller, SocketOptions, UdpSocket};
+use crate::net::{BindError, Interest, Poller, SocketOptions, UdpSocket};
 use crate::ops::redact::Redactor;
 use crate::relay::{Event, Host, OpenError, RelayToken, SocketId};
 
@@ -70,7 +70,7 @@ impl Host for RelaySockets {
             .copied()
             .unwrap_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
         self.poller
-            .add(&socket, Key::Relay(number).token())
+            .add(&socket, Key::Relay(number).token(), Interest::READABLE)
             .map_err(|_| OpenError::Unavailable)?;
         if self.vacant.pop().is_none() {
             self.slots.push(None);
@@ -130,23 +130,28 @@ impl From<BindError> for OpenError {
     }
 }
 
-/// A socket of a worker, as the poller and the batch name it.
+/// What a worker waits for, as the poller names it; sockets have the same name in the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     /// A listener, by the number of its link.
     Listener(u32),
     /// A relay socket, by its number.
     Relay(u32),
+    /// The call of another thread.
+    Waker,
 }
 
 impl Key {
-    /// The bit that tells relay sockets from listeners in a poller's token.
-    const RELAY: u64 = 1 << 32;
+    const LISTENER: u64 = 0;
+    const RELAY: u64 = 1;
+    const WAKER: u64 = 2;
 
+    /// One word: what it is in the upper half, its number in the lower.
     pub(super) const fn token(self) -> u64 {
         match self {
-            Self::Listener(number) => number as u64,
-            Self::Relay(number) => number as u64 | Self::RELAY,
+            Self::Listener(number) => Self::LISTENER << 32 | number as u64,
+            Self::Relay(number) => Self::RELAY << 32 | number as u64,
+            Self::Waker => Self::WAKER << 32,
         }
     }
 
@@ -155,10 +160,10 @@ impl Key {
         reason = "the low half of the word is the number"
     )]
     pub(super) const fn of(token: u64) -> Self {
-        if token & Self::RELAY == 0 {
-            Self::Listener(token as u32)
-        } else {
-            Self::Relay(token as u32)
+        match token >> 32 {
+            Self::LISTENER => Self::Listener(token as u32),
+            Self::RELAY => Self::Relay(token as u32),
+            _ => Self::Waker,
         }
     }
 }

@@ -1,20 +1,19 @@
 //! One worker: a thread that owns its listeners, its relay sockets and its share of the allocations.
 //!
-//! The runtime of the thread waits for readiness, timers and the daemon's phase; between two waits everything is a
-//! plain function call: receive a batch, ask the core about each datagram, send what it says.
+//! The thread waits in one place, for readiness, timers and the call to stop; between two waits everything is a plain
+//! function call: receive a batch, ask the core about each datagram, send what it says.
 
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
-
 use super::clock::Clock;
-use super::phase::Phase;
 use super::sockets::{Key, RelaySockets};
+use super::stop::Stop;
 use crate::masked::Masked;
-use crate::net::{self, Batch, Datagram, Envelope, Events, Poller, QueuedError, UdpSocket};
+use crate::net::{
+    self, Batch, Datagram, Envelope, Events, Interest, Poller, QueuedError, UdpSocket,
+};
 use crate::relay::{
     Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict,
 };
@@ -60,7 +59,7 @@ impl Worker {
         unsent: Arc<Counter>,
     ) -> io::Result<Self> {
         for (number, listener) in (0..).zip(&*listeners) {
-            poller.add(listener, Key::Listener(number).token())?;
+            poller.add(listener, Key::Listener(number).token(), Interest::READABLE)?;
         }
         Ok(Self {
             clock,
@@ -80,27 +79,18 @@ impl Worker {
     /// # Errors
     ///
     /// Where the kernel refuses to say which sockets are readable: nothing can be served then.
-    pub(super) async fn run(mut self, mut phase: watch::Receiver<Phase>) -> io::Result<()> {
-        loop {
-            let due = self
-                .relay
-                .poll_timeout()
-                .map(|tick| Instant::from_std(self.clock.instant(tick)));
-            tokio::select! {
-                changed = phase.changed() => {
-                    if changed.is_err() || *phase.borrow_and_update() == Phase::Stopping {
-                        break;
-                    }
-                }
-                ready = self.poller.ready(&mut self.events) => {
-                    ready?;
-                    self.turn();
-                }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-            }
+    pub(super) fn run(mut self, stop: &Stop) -> io::Result<()> {
+        self.poller
+            .add(stop.waker(), Key::Waker.token(), Interest::READABLE)?;
+        let mut now = self.clock.now();
+        while !stop.is_asked() {
+            let due = self.relay.poll_timeout();
+            let patience = due.map(|due| due.since(now.tick));
+            self.poller.wait(&mut self.events, patience)?;
+            now = self.clock.now();
+            self.turn(now);
             // Timers are served on every way round, so that no load can keep an allocation alive.
-            self.relay
-                .handle_timeout(self.clock.now(), &mut self.sockets);
+            self.relay.handle_timeout(now, &mut self.sockets);
             self.sockets.reap();
         }
         self.relay.shut_down(self.clock.now(), &mut self.sockets);
@@ -109,8 +99,7 @@ impl Worker {
     }
 
     /// Serves each socket that is ready once.
-    fn turn(&mut self) {
-        let now = self.clock.now();
+    fn turn(&mut self, now: Now) {
         let events = std::mem::take(&mut self.events);
         for event in events.iter() {
             let key = Key::of(event.token);
@@ -155,7 +144,7 @@ impl Worker {
         // What a peer sends is never answered, so its buffer needs no more than the headroom.
         let isolate = match key {
             Key::Listener(_) => Relay::may_answer,
-            Key::Relay(_) => |_: &[u8]| false,
+            Key::Relay(_) | Key::Waker => |_: &[u8]| false,
         };
         while let Some(mut datagram) = self.batch.next_datagram(isolate) {
             match key {
@@ -178,6 +167,8 @@ impl Worker {
                             .on_peer(now, token, datagram.from, &mut packet(&mut datagram));
                     execute(&mut self.batch, verdict, None);
                 }
+                // No socket.
+                Key::Waker => break,
             }
         }
     }
@@ -257,6 +248,7 @@ fn socket<'s>(
     match key {
         Key::Listener(number) => listeners.get(number as usize),
         Key::Relay(number) => sockets.get(number).map(|open| &open.socket),
+        Key::Waker => None,
     }
 }
 
@@ -317,8 +309,8 @@ mod tests {
         offload: Offload::NONE,
     };
 
-    #[tokio::test]
-    async fn busy_relay_sockets_do_not_silence_the_clients() {
+    #[test]
+    fn busy_relay_sockets_do_not_silence_the_clients() {
         const REQUESTS: u64 = 100;
         let (mut worker, counters) = worker();
         let relays: Vec<SocketAddr> = (0..20).map(|_| open_relay(&mut worker)).collect();
@@ -336,8 +328,8 @@ mod tests {
                 .unwrap();
         }
 
-        worker.poller.ready(&mut worker.events).await.unwrap();
-        worker.turn();
+        worker.poller.wait(&mut worker.events, None).unwrap();
+        worker.turn(worker.clock.now());
 
         assert_eq!(counters.responses[0][0].value(), REQUESTS);
     }

@@ -1,136 +1,115 @@
-//! The poller inside a runtime.
+//! The poller: what it reports, and how its wait ends.
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
 
-use veilturn::net::{Batch, Event, Events, Poller};
+use veilturn::net::{Batch, Event, Events, Interest, Poller, Waker};
 
 use crate::support::*;
 
+const NOTHING: Event = Event {
+    token: 0,
+    readable: false,
+    writable: false,
+    error: false,
+    closed: false,
+};
+
 #[test]
-fn a_readable_socket_wakes_the_task_that_waits() {
+fn a_readable_socket_ends_the_wait() {
     for at in LOOPBACKS {
         let sockets = [relay(at), relay(at)];
         let sender = relay(at);
         let target = sockets[1].local_addr();
+        let poller = watching((70..).zip(&sockets));
         let mut events = Events::new(8);
 
-        runtime().block_on(async {
-            let poller = Poller::new().unwrap();
-            for (token, socket) in (70..).zip(&sockets) {
-                poller.add(socket, token).unwrap();
-            }
-            // The second future runs once the first one waits.
-            let sending = async { send(&sender, to(target), b"x") };
-            tokio::join!(wait_for(&poller, &mut events), sending);
-        });
+        let sending = thread::spawn(move || send(&sender, to(target), b"x"));
+        poller.wait(&mut events, Some(BOUND)).unwrap();
 
         let expected = Event {
             token: 71,
             readable: true,
-            error: false,
+            ..NOTHING
         };
         assert_eq!(events.iter().collect::<Vec<_>>(), [expected]);
+        sending.join().unwrap();
     }
 }
 
 #[test]
-fn every_datagram_wakes_anew_after_the_poller_ran_dry() {
+fn a_wait_ends_in_time_when_nothing_happens() {
     let socket = relay("127.0.0.1:0");
-    let sender = relay("127.0.0.1:0");
+    let poller = watching([(1, &socket)]);
     let mut events = Events::new(8);
-    let mut batch = Batch::<()>::new(4);
-    runtime().block_on(async {
-        let poller = Poller::new().unwrap();
-        poller.add(&socket, 1).unwrap();
-        for _ in 0..50 {
-            let sending = async { send(&sender, to(socket.local_addr()), b"x") };
-            tokio::join!(wait_for(&poller, &mut events), sending);
 
-            assert_eq!(batch.receive(&socket, 4).unwrap().messages, 1);
-            while batch.next_datagram(|_| false).is_some() {}
-            let _nothing = batch.flush(|()| None);
-        }
-    });
+    for timeout in [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_millis(3),
+    ] {
+        assert_eq!(poller.wait(&mut events, Some(timeout)).unwrap(), 0);
+        assert_eq!(events.iter().count(), 0);
+    }
 }
 
 #[test]
-fn a_poller_that_ran_dry_waits_without_spinning() {
+fn a_waker_ends_every_wait_from_another_thread() {
+    let waker = Waker::new().unwrap();
+    let poller = Poller::new().unwrap();
+    poller.add(&waker, 9, Interest::READABLE).unwrap();
+    let mut events = Events::new(8);
+    assert_eq!(poller.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
+
+    let calling = thread::spawn({
+        let waker = waker.clone();
+        move || waker.wake()
+    });
+    let counts = [(); 2].map(|()| poller.wait(&mut events, Some(BOUND)).unwrap());
+
+    assert_eq!(counts, [1, 1]);
+    assert_eq!(events.iter().next().map(|event| event.token), Some(9));
+    calling.join().unwrap();
+}
+
+#[test]
+fn every_datagram_is_reported_after_the_poller_ran_dry() {
     let socket = relay("127.0.0.1:0");
     let sender = relay("127.0.0.1:0");
+    let poller = watching([(1, &socket)]);
     let mut events = Events::new(8);
     let mut batch = Batch::<()>::new(4);
-    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
-    runtime().block_on(async {
-        let poller = Poller::new().unwrap();
-        poller.add(&socket, 1).unwrap();
+    for _ in 0..50 {
         send(&sender, to(socket.local_addr()), b"x");
-        wait_for(&poller, &mut events).await;
-        batch.receive(&socket, 4).unwrap();
 
-        let waker = wakes.clone().into();
-        let waiting = pin!(poller.ready(&mut events)).poll(&mut Context::from_waker(&waker));
-
-        assert!(waiting.is_pending());
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-    });
-}
-
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(poller.wait(&mut events, Some(BOUND)).unwrap(), 1);
+        assert_eq!(batch.receive(&socket, 4).unwrap().messages, 1);
+        while batch.next_datagram(|_| false).is_some() {}
+        let _nothing = batch.flush(|()| None);
+        assert_eq!(poller.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
     }
-}
-
-#[test]
-fn a_socket_that_is_always_ready_leaves_room_for_other_tasks() {
-    let socket = relay("127.0.0.1:0");
-    let mut events = Events::new(8);
-    runtime().block_on(async {
-        let poller = Poller::new().unwrap();
-        poller.add(&socket, 1).unwrap();
-        send(&relay("127.0.0.1:0"), to(socket.local_addr()), b"x");
-        wait_for(&poller, &mut events).await;
-        let other = tokio::spawn(async {});
-
-        for _ in 0..20 {
-            wait_for(&poller, &mut events).await;
-        }
-
-        assert!(other.is_finished());
-    });
 }
 
 #[test]
 fn a_socket_that_was_not_read_is_reported_again() {
     let socket = relay("127.0.0.1:0");
-    let runtime = runtime();
-    let _context = runtime.enter();
-    let poller = Poller::new().unwrap();
-    poller.add(&socket, 5).unwrap();
+    let poller = watching([(5, &socket)]);
     let mut events = Events::new(8);
-    assert_eq!(poller.poll(&mut events).unwrap(), 0);
+    assert_eq!(poller.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
     send(&relay("127.0.0.1:0"), to(socket.local_addr()), b"x");
-    wait(&socket);
 
-    let counts = [(); 3].map(|()| poller.poll(&mut events).unwrap());
+    let counts = [(); 3].map(|()| poller.wait(&mut events, Some(BOUND)).unwrap());
 
     assert_eq!(counts, [1, 1, 1]);
 }
 
 #[test]
 fn more_ready_sockets_than_events_take_turns() {
-    let runtime = runtime();
-    let _context = runtime.enter();
     let sockets: Vec<_> = (0..6).map(|_| relay("127.0.0.1:0")).collect();
     let sender = relay("127.0.0.1:0");
-    let poller = Poller::new().unwrap();
-    for (token, socket) in (0..).zip(&sockets) {
-        poller.add(socket, token).unwrap();
+    let poller = watching((0..).zip(&sockets));
+    for socket in &sockets {
         send(&sender, to(socket.local_addr()), b"x");
         wait(socket);
     }
@@ -138,7 +117,7 @@ fn more_ready_sockets_than_events_take_turns() {
     let mut tokens = Vec::new();
 
     for _ in 0..3 {
-        poller.poll(&mut events).unwrap();
+        poller.wait(&mut events, Some(BOUND)).unwrap();
         tokens.extend(events.iter().map(|event| event.token));
     }
 
@@ -147,15 +126,44 @@ fn more_ready_sockets_than_events_take_turns() {
 }
 
 #[test]
+fn a_connection_is_reported_as_what_it_is_watched_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    let poller = Poller::new().unwrap();
+    poller.add(&near, 1, Interest::READABLE).unwrap();
+    let mut events = Events::new(8);
+    let mut now = || {
+        let count = poller.wait(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(count <= 1);
+        events.iter().next()
+    };
+    assert_eq!(now(), None);
+
+    let both = Interest {
+        readable: true,
+        writable: true,
+    };
+    poller.modify(&near, 2, both).unwrap();
+    let writable = Event {
+        token: 2,
+        writable: true,
+        ..NOTHING
+    };
+    assert_eq!(now(), Some(writable));
+
+    near.shutdown(std::net::Shutdown::Both).unwrap();
+    drop(far);
+    assert!(now().is_some_and(|event| event.closed && event.readable));
+}
+
+#[test]
 fn a_removed_or_closed_socket_is_not_reported() {
-    let runtime = runtime();
-    let _context = runtime.enter();
     let removed = relay("127.0.0.1:0");
     let closed = relay("127.0.0.1:0");
     let sender = relay("127.0.0.1:0");
-    let poller = Poller::new().unwrap();
+    let poller = watching([(9, &removed), (9, &closed)]);
     for socket in [&removed, &closed] {
-        poller.add(socket, 9).unwrap();
         send(&sender, to(socket.local_addr()), b"x");
         wait(socket);
     }
@@ -163,5 +171,6 @@ fn a_removed_or_closed_socket_is_not_reported() {
     poller.remove(&removed).unwrap();
     drop(closed);
 
-    assert_eq!(poller.poll(&mut Events::new(8)).unwrap(), 0);
+    let count = poller.wait(&mut Events::new(8), Some(Duration::ZERO));
+    assert_eq!(count.unwrap(), 0);
 }

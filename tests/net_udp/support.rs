@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, UdpSocket as Peer};
 use std::time::Duration;
 
-use veilturn::net::{Batch, Envelope, Event, Events, Offload, Poller, SocketOptions, UdpSocket};
+use veilturn::net::{
+    Batch, Envelope, Event, Events, Interest, Offload, Poller, SocketOptions, UdpSocket,
+};
 
 /// A loopback address of each family, the port left to the kernel.
 pub(crate) const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
@@ -72,21 +74,21 @@ pub(crate) fn send(socket: &UdpSocket, envelope: Envelope<()>, payload: &[u8]) {
 
 /// Waits until something happens at `socket`.
 pub(crate) fn wait(socket: &UdpSocket) -> Event {
+    let poller = watching([(0, socket)]);
     let mut events = Events::new(1);
-    runtime().block_on(async {
-        let poller = Poller::new().expect("a poller");
-        poller.add(socket, 0).expect("added");
-        wait_for(&poller, &mut events).await;
-    });
+    assert_eq!(poller.wait(&mut events, Some(BOUND)).expect("readiness"), 1);
     events.iter().next().expect("an event")
 }
 
-/// Waits until something happens at any socket of `poller`.
-pub(crate) async fn wait_for(poller: &Poller, events: &mut Events) {
-    tokio::time::timeout(BOUND, poller.ready(events))
-        .await
-        .expect("nothing happened")
-        .expect("readiness");
+/// A poller of sockets and their tokens.
+pub(crate) fn watching<'s>(sockets: impl IntoIterator<Item = (u64, &'s UdpSocket)>) -> Poller {
+    let poller = Poller::new().expect("a poller");
+    for (token, socket) in sockets {
+        poller
+            .add(socket, token, Interest::READABLE)
+            .expect("added");
+    }
+    poller
 }
 
 /// The payload of the next datagram that `peer` receives.
@@ -111,11 +113,4 @@ pub(crate) fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
         assert_eq!(report.calls, 0);
     }
     payloads
-}
-
-pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
 }

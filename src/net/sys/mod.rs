@@ -16,7 +16,7 @@ mod process;
 mod recv;
 mod send;
 
-pub(super) use epoll::{Epoll, Ready};
+pub(super) use epoll::{Bell, Epoll, Ready, Watched};
 pub(super) use error_queue::{RawError, pop_error};
 pub(super) use options::{dropped, set_option, wait_readable};
 pub(super) use process::{allowed_cpus, make_undumpable, pin, raise_descriptors};

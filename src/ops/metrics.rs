@@ -25,8 +25,6 @@ pub trait Vitals: Send + Sync + 'static {
 /// How the daemon does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Sockets are not all open yet.
-    Starting,
     /// It serves.
     Ready,
     /// It serves those it knows and takes nobody new.
@@ -40,7 +38,6 @@ impl Health {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Stalled => "stalled",

@@ -15,6 +15,7 @@ use super::{Server, StartError};
 use crate::config::Config;
 use crate::net;
 use crate::ops::http;
+use crate::ops::metrics::{Health, Vitals};
 
 /// How often a draining daemon looks whether it is empty.
 const DRAIN_POLL: Duration = Duration::from_millis(200);
@@ -70,6 +71,9 @@ pub fn serve(
                 Arc::new(server.vitals()),
                 std::future::pending(),
             ));
+        }
+        if let Some(limit) = sd_notify::watchdog_enabled() {
+            tokio::spawn(reassure(server.vitals(), limit / 2));
         }
         announce(config, &server);
         ready(&server).map_err(ServeError::Ready)?;
@@ -164,6 +168,17 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => warn!("this version does not reload its configuration: restart it"),
             }
+        }
+    }
+}
+
+/// Tells the service manager every `period` that all workers come round, for as long as they do.
+async fn reassure(vitals: impl Vitals, period: Duration) {
+    let mut ticks = tokio::time::interval(period);
+    loop {
+        ticks.tick().await;
+        if vitals.health() != Health::Stalled {
+            notify(NotifyState::Watchdog);
         }
     }
 }

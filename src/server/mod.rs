@@ -5,32 +5,33 @@
 
 mod clock;
 mod daemon;
+mod heart;
 mod sockets;
 mod stop;
+mod thread;
 mod vitals;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::available_parallelism;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::mpsc;
 
 pub use self::clock::Clock;
 pub use self::daemon::{ServeError, serve};
-use self::sockets::RelaySockets;
+use self::heart::Heart;
 use self::stop::Stop;
+use self::thread::{WorkerHandle, WorkerStart};
 use self::vitals::ServerVitals;
-use self::worker::Worker;
 use crate::auth::{Authenticator, OptionsError};
 use crate::config::{Config, Listener};
-use crate::net::{self, BindError, Offload, Poller, SocketOptions, UdpSocket};
+use crate::net::{self, BindError, Offload, SocketOptions, UdpSocket};
 use crate::ops::metrics::Vitals;
 use crate::ops::redact::Redactor;
-use crate::relay::{Counter, Counters, Relay, Shared};
+use crate::relay::{Relay, Shared};
 use crate::time::{Now, UnixTime};
 
 /// A running relay. Dropping it stops it.
@@ -44,23 +45,6 @@ pub struct Server {
     workers: Vec<WorkerHandle>,
     /// Hears of each worker that returns.
     returned: mpsc::Receiver<()>,
-}
-
-/// A worker's thread and what it counts.
-struct WorkerHandle {
-    /// `None` once joined.
-    thread: Option<JoinHandle<io::Result<()>>>,
-    stop: Stop,
-    vitals: WorkerVitals,
-}
-
-/// What one worker counts.
-#[derive(Clone)]
-struct WorkerVitals {
-    counters: Arc<Counters>,
-    /// Datagrams that were not sent, for whatever reason.
-    unsent: Arc<Counter>,
-    listeners: Arc<[UdpSocket]>,
 }
 
 /// Why a relay could not be started.
@@ -108,7 +92,7 @@ impl Server {
         let clock = Clock::start();
         let offload = Offload::probe();
         let count = match config.runtime.workers {
-            0 => thread::available_parallelism().map_or(1, usize::from),
+            0 => available_parallelism().map_or(1, usize::from),
             configured => configured,
         };
         check_relay_addresses(config, offload)?;
@@ -137,6 +121,7 @@ impl Server {
                 redactor: Redactor::new(config.log_addresses, &redaction),
                 cpu: config.runtime.pin_cpus.then_some(number),
                 stop: Stop::new().map_err(StartError::Worker)?,
+                heart: Heart::new(clock.now().tick),
                 returning: returning.clone(),
             };
             server.workers.push(start.spawn(number)?);
@@ -162,9 +147,10 @@ impl Server {
         let workers = self
             .workers
             .iter()
-            .map(|worker| worker.vitals.clone())
+            .map(|worker| worker.vitals().clone())
             .collect();
         ServerVitals {
+            clock: self.clock,
             started: self.started,
             shared: Arc::clone(&self.shared),
             workers,
@@ -176,7 +162,7 @@ impl Server {
     pub fn allocations(&self) -> u64 {
         self.workers
             .iter()
-            .map(|worker| worker.vitals.counters.allocations.value())
+            .map(|worker| worker.vitals().counters.allocations.value())
             .sum()
     }
 
@@ -201,14 +187,11 @@ impl Server {
 
     fn join(&mut self) -> io::Result<()> {
         for worker in &self.workers {
-            worker.stop.ask();
+            worker.ask_to_stop();
         }
         let mut outcome = Ok(());
         for worker in &mut self.workers {
-            let Some(thread) = worker.thread.take() else {
-                continue;
-            };
-            let returned = join(thread);
+            let returned = worker.join();
             outcome = outcome.and(returned);
         }
         outcome
@@ -224,89 +207,6 @@ impl Drop for Server {
 
 /// Bytes that a relay socket asks the kernel to buffer, each way: a burst of a video key frame at least.
 const RELAY_BUFFER: usize = 256 * 1024;
-
-/// Everything that a worker's thread takes along.
-struct WorkerStart {
-    clock: Clock,
-    relay: Relay,
-    listeners: Arc<[UdpSocket]>,
-    relay_options: SocketOptions,
-    redactor: Redactor,
-    /// The core to stay on.
-    cpu: Option<usize>,
-    stop: Stop,
-    returning: mpsc::Sender<()>,
-}
-
-impl WorkerStart {
-    fn spawn(self, number: usize) -> Result<WorkerHandle, StartError> {
-        let counters = self.relay.counters();
-        let unsent = Arc::new(Counter::default());
-        let counted = Arc::clone(&unsent);
-        let listeners = Arc::clone(&self.listeners);
-        let stop = self.stop.clone();
-        let (started, starting) = std::sync::mpsc::sync_channel(1);
-        let thread = thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || self.run(counted, &started))
-            .map_err(StartError::Worker)?;
-        match starting.recv() {
-            Ok(()) => Ok(WorkerHandle {
-                thread: Some(thread),
-                stop,
-                vitals: WorkerVitals {
-                    counters,
-                    unsent,
-                    listeners,
-                },
-            }),
-            Err(_) => {
-                let error = join(thread).err();
-                Err(StartError::Worker(error.unwrap_or_else(|| {
-                    io::Error::other("a worker did not start")
-                })))
-            }
-        }
-    }
-
-    /// The life of a worker's thread.
-    fn run(
-        self,
-        unsent: Arc<Counter>,
-        started: &std::sync::mpsc::SyncSender<()>,
-    ) -> io::Result<()> {
-        if let Some(cpu) = self.cpu {
-            // A sandbox that forbids it costs speed, not service.
-            let _ = net::stay_on_core(cpu);
-        }
-        let poller = Rc::new(Poller::new()?);
-        let sockets = RelaySockets::new(
-            Rc::clone(&poller),
-            self.relay_options,
-            self.redactor,
-            self.clock,
-        );
-        let worker = Worker::new(
-            self.clock,
-            self.relay,
-            self.listeners,
-            (poller, sockets),
-            unsent,
-        )?;
-        // The starter may be gone already, which ends the worker by its phase.
-        let _ = started.send(());
-        let outcome = worker.run(&self.stop);
-        let _ = self.returning.try_send(());
-        outcome
-    }
-}
-
-/// Waits for a worker to return.
-fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
-}
 
 /// Opens the listeners: each configured address once for every worker.
 fn listen(

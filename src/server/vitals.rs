@@ -2,18 +2,31 @@
 
 use std::sync::Arc;
 
-use super::WorkerVitals;
+use super::clock::Clock;
+use super::heart::Heart;
 use crate::auth::Reject;
+use crate::net::UdpSocket;
 use crate::ops::metrics::{Count, Health, Ports, Responses, Snapshot, Traffic, Vitals};
-use crate::relay::{Answered, Counter, Shared};
+use crate::relay::{Answered, Counter, Counters, Shared};
 use crate::time::UnixTime;
 use crate::wire::Family;
 
 /// The counters of all workers of a server.
 pub(super) struct ServerVitals {
+    pub(super) clock: Clock,
     pub(super) started: UnixTime,
     pub(super) shared: Arc<Shared>,
     pub(super) workers: Vec<WorkerVitals>,
+}
+
+/// What one worker counts.
+#[derive(Clone)]
+pub(super) struct WorkerVitals {
+    pub(super) counters: Arc<Counters>,
+    /// Datagrams that were not sent, for whatever reason.
+    pub(super) unsent: Arc<Counter>,
+    pub(super) listeners: Arc<[UdpSocket]>,
+    pub(super) heart: Heart,
 }
 
 impl Vitals for ServerVitals {
@@ -35,7 +48,14 @@ impl Vitals for ServerVitals {
     }
 
     fn health(&self) -> Health {
-        if self.shared.is_draining() {
+        let now = self.clock.now().tick;
+        if self
+            .workers
+            .iter()
+            .any(|worker| worker.heart.is_stalled(now))
+        {
+            Health::Stalled
+        } else if self.shared.is_draining() {
             Health::Draining
         } else {
             Health::Ready
@@ -73,6 +93,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
         counters,
         unsent,
         listeners,
+        heart: _,
     } = worker;
     to.allocations += counters.allocations.value();
     to.allocations_created += counters.allocated.value();

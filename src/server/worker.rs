@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::heart::Heart;
 use super::sockets::{Key, RelaySockets};
 use super::stop::Stop;
 use crate::masked::Masked;
@@ -79,15 +80,16 @@ impl Worker {
     /// # Errors
     ///
     /// Where the kernel refuses to say which sockets are readable: nothing can be served then.
-    pub(super) fn run(mut self, stop: &Stop) -> io::Result<()> {
+    pub(super) fn run(mut self, stop: &Stop, heart: &Heart) -> io::Result<()> {
         self.poller
             .add(stop.waker(), Key::Waker.token(), Interest::READABLE)?;
         let mut now = self.clock.now();
         while !stop.is_asked() {
             let due = self.relay.poll_timeout();
-            let patience = due.map(|due| due.since(now.tick));
-            self.poller.wait(&mut self.events, patience)?;
+            let patience = due.map_or(Heart::PERIOD, |due| due.since(now.tick).min(Heart::PERIOD));
+            self.poller.wait(&mut self.events, Some(patience))?;
             now = self.clock.now();
+            heart.beat(now.tick);
             self.turn(now);
             // Timers are served on every way round, so that no load can keep an allocation alive.
             self.relay.handle_timeout(now, &mut self.sockets);

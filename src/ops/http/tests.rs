@@ -95,12 +95,6 @@ async fn each_scrape_reads_the_numbers_anew() {
 #[tokio::test]
 async fn health_endpoints_answer_by_health() {
     let cases = [
-        (
-            Health::Starting,
-            "200 OK",
-            "503 Service Unavailable",
-            "starting",
-        ),
         (Health::Ready, "200 OK", "200 OK", "ready"),
         (
             Health::Draining,

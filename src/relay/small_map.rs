@@ -1,21 +1,24 @@
 //! A map for the few entries that one allocation may have: a sorted vector.
 //!
 //! Look-up is a binary search, O(log n); insertion and removal move the tail, O(n), with n bounded by
-//! `limits.permissions` and `limits.channels`. An idle entry costs its own size and nothing more.
+//! `limits.permissions` and `limits.channels`. The first entry, the only one of most calls, lies in the map itself: a
+//! packet of a call that the caches have lost then needs no other piece of memory for it.
 
 use std::fmt;
+
+use smallvec::SmallVec;
 
 /// A sorted vector of pairs, by key. `Debug` shows how many: the keys are addresses of peers.
 #[derive(Clone)]
 pub(super) struct SmallMap<K, V> {
     /// Sorted by key; keys are distinct.
-    entries: Vec<(K, V)>,
+    entries: SmallVec<[(K, V); 1]>,
 }
 
 impl<K, V> Default for SmallMap<K, V> {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: SmallVec::new(),
         }
     }
 }
@@ -37,13 +40,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
     pub(super) fn insert(&mut self, key: K, value: V) {
         match self.position(&key) {
             Ok(at) => self.entries[at].1 = value,
-            Err(at) => {
-                // Exact growth at first: most allocations hold one or two entries for their whole life.
-                if self.entries.len() < 4 {
-                    self.entries.reserve_exact(1);
-                }
-                self.entries.insert(at, (key, value));
-            }
+            Err(at) => self.entries.insert(at, (key, value)),
         }
     }
 

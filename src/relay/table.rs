@@ -1,7 +1,9 @@
 //! Where allocations live: a slab with generations, indexed by 5-tuple.
 
+use std::hash::BuildHasher;
+
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use super::allocation::Allocation;
 use super::{FiveTuple, RelayToken};
@@ -55,14 +57,25 @@ struct Slot {
     tenant: Option<Box<Allocation>>,
 }
 
+/// Where the allocation of a 5-tuple is.
+///
+/// The 5-tuple itself stands in the allocation alone, which a packet needs anyway: the index stays small enough for the
+/// caches. The hash is kept so that the index can grow without a look at any allocation.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u64,
+    index: u32,
+}
+
 /// All allocations of one worker. Look-up by 5-tuple is one hash, by id one index.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     /// Empty places, reused last-in first-out.
     vacant: Vec<u32>,
-    /// Every tenant's 5-tuple. Only authenticated clients get in, so the keys are not a stranger's to choose.
-    by_client: HashMap<FiveTuple, AllocationId, RandomState>,
+    /// Every tenant, by its 5-tuple. Only authenticated clients get in, so the keys are not a stranger's to choose.
+    by_client: HashTable<Entry>,
+    hasher: RandomState,
 }
 
 impl Table {
@@ -90,8 +103,16 @@ impl Table {
                 tenant: None,
             });
         }
-        let previous = self.by_client.insert(allocation.client, id);
-        debug_assert!(previous.is_none(), "one allocation per 5-tuple");
+        debug_assert!(
+            self.id_of(&allocation.client).is_none(),
+            "one allocation per 5-tuple"
+        );
+        let entry = Entry {
+            hash: self.hasher.hash_one(allocation.client),
+            index: id.index,
+        };
+        self.by_client
+            .insert_unique(entry.hash, entry, |entry| entry.hash);
         self.slots[id.index as usize].tenant = Some(Box::new(allocation));
         id
     }
@@ -102,12 +123,31 @@ impl Table {
         let allocation = slot.tenant.take()?;
         slot.generation = (slot.generation + 1) & (u32::MAX >> 1);
         self.vacant.push(id.index);
-        self.by_client.remove(&allocation.client);
+        let hash = self.hasher.hash_one(allocation.client);
+        let entry = self
+            .by_client
+            .find_entry(hash, |entry| entry.index == id.index);
+        debug_assert!(entry.is_ok(), "every tenant is in the index");
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
         Some(allocation)
     }
 
     pub(super) fn id_of(&self, client: &FiveTuple) -> Option<AllocationId> {
-        self.by_client.get(client).copied()
+        let hash = self.hasher.hash_one(client);
+        let is_theirs = |entry: &Entry| {
+            entry.hash == hash
+                && self.slots[entry.index as usize]
+                    .tenant
+                    .as_ref()
+                    .is_some_and(|allocation| allocation.client == *client)
+        };
+        let entry = self.by_client.find(hash, is_theirs)?;
+        Some(AllocationId {
+            index: entry.index,
+            generation: self.slots[entry.index as usize].generation,
+        })
     }
 
     pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {
@@ -146,7 +186,13 @@ impl Table {
 
     /// The ids of all allocations. For shutdown and tests: it visits every place.
     pub(super) fn ids(&self) -> Vec<AllocationId> {
-        self.by_client.values().copied().collect()
+        let id = |(index, slot): (u32, &Slot)| {
+            slot.tenant.as_ref().map(|_| AllocationId {
+                index,
+                generation: slot.generation,
+            })
+        };
+        (0..).zip(&self.slots).filter_map(id).collect()
     }
 
     fn slot_mut(&mut self, id: AllocationId) -> Option<&mut Slot> {

@@ -6,7 +6,7 @@
 //! nothing panics on what the network brings, and a view never shows what an attacker could have added to an
 //! authenticated message: attributes that the integrity check does not cover are invisible.
 //!
-//! What a message means (methods, credentials, nonces) is decided above; so is the framing of byte streams.
+//! What a message means (methods, credentials, nonces) is decided above.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
@@ -16,6 +16,7 @@ mod attribute_type;
 mod channel_data;
 mod data_indication;
 mod demux;
+mod frame;
 mod header;
 mod integrity;
 mod message;
@@ -40,6 +41,7 @@ pub use attribute_type::AttributeType;
 pub use channel_data::{ChannelData, ChannelNumber, write_channel_header};
 pub use data_indication::{data_indication_overhead, write_data_indication};
 pub use demux::Demux;
+pub use frame::{FrameError, MAX_FRAME, frame_len};
 pub use header::{Class, Method, TransactionId};
 pub use integrity::{Hash, HmacKey};
 pub use message::{Fingerprint, Integrity, Message, ParseError};

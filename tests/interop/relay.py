@@ -136,11 +136,18 @@ class Relay(AbstractContextManager):
 
     def mint(self, **claims: str) -> tuple[str, str]:
         """A username and password, made by `veilturn mint`."""
-        flags = [part for claim in claims.items() for part in (f"--{claim[0]}", claim[1])]
-        secret = self._files / "secret"
-        command = [self._binary, "mint", "--secret-file", secret, "--format", "json", *flags]
-        minted = json.loads(subprocess.check_output(command))
+        minted = self._mint("json", claims)
         return minted["username"], minted["password"]
+
+    def mint_ice_servers(self, *urls: str, **claims: str) -> dict:
+        """The configuration of an RTCPeerConnection, made by `veilturn mint`."""
+        return self._mint("ice-servers", claims, *(f"--url={url}" for url in urls))
+
+    def _mint(self, form: str, claims: dict[str, str], *flags: str) -> dict:
+        secret = self._files / "secret"
+        claimed = [f"--{name}={value}" for name, value in claims.items()]
+        command = [self._binary, "mint", "--secret-file", secret, "--format", form, *claimed, *flags]
+        return json.loads(subprocess.check_output(command))
 
     def _log(self) -> str:
         return (self._files / "log").read_text()

@@ -2,8 +2,8 @@
 
     run.py BINARY [SUITE…]
 
-Needs root (network namespaces), coturn's tools, tcpdump, and the packages of requirements.txt. Touches nothing outside
-the namespaces that it makes and removes.
+Needs root (network namespaces), coturn's tools, tcpdump, the packages of requirements.txt and, for the suite `browser`,
+what tests/browser/README.md says. Touches nothing outside the namespaces that it makes and removes.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 import abuse
+import browser
 import ice
 import masking
 import uclient
@@ -24,6 +25,7 @@ SUITES = {
     "uclient": uclient,
     "ice": ice,
     "webrtc": webrtc,
+    "browser": browser,
     "masking": masking,
     "abuse": abuse,
 }

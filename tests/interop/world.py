@@ -44,9 +44,8 @@ class Namespace:
 
     def popen(self, *args: object, **options) -> subprocess.Popen:
         """Starts a process that does not outlive the run."""
-        process = subprocess.Popen(
-            self.command(*args), stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **options
-        )
+        options = {"stdin": subprocess.DEVNULL} | options
+        process = subprocess.Popen(self.command(*args), preexec_fn=_die_with_parent, **options)
         self._processes.append(process)
         return process
 

@@ -1,0 +1,115 @@
+"""Chromium, twice: a call with camera, microphone and a data channel, through relayed addresses alone.
+
+Each browser runs in a namespace of its own, driven by `tests/browser/party.js`.
+"""
+
+import ipaddress
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay import PORT, Relay
+from world import RELAY, Namespace, World
+
+DRIVER = Path(__file__).resolve().parents[1] / "browser" / "party.js"
+# Frames of video that each party decodes.
+FRAMES = 30
+# Bytes that are sent through the data channel and come back.
+ECHO = 10 * 1024 * 1024
+
+
+@dataclass
+class Mode:
+    """A way from the browsers to the relay."""
+
+    # What getStats calls it.
+    protocol: str
+    url: str
+
+
+MODES = [Mode("udp", f"turn:{RELAY}:{PORT}?transport=udp")]
+
+
+def run(world: World, binary: Path, check) -> None:
+    with Relay(world, binary) as relay, Browser(world.client) as alice, Browser(world.peer) as bob:
+        for mode in MODES:
+            check(f"chromium: a call over {mode.protocol}", _call, mode, relay, alice, bob)
+
+
+class Browser(AbstractContextManager):
+    """A browser somewhere. What it is called as, its page does: see `tests/browser/page.js`."""
+
+    def __init__(self, host: Namespace, *flags: str):
+        self._host = host
+        self._flags = flags
+
+    def __enter__(self) -> "Browser":
+        self._driver = self._host.popen(
+            "node", DRIVER, *self._flags, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._driver.stdin.close()
+        try:
+            self._driver.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._driver.kill()
+            raise
+
+    def __getattr__(self, name: str) -> Callable:
+        def call(*args: object) -> object:
+            self._driver.stdin.write(json.dumps([name, *args]) + "\n")
+            self._driver.stdin.flush()
+            answer = json.loads(self._driver.stdout.readline() or '{"error": "the browser has ended"}')
+            assert "error" not in answer, f"{name}: {answer['error']}"
+            return answer["result"]
+
+        return call
+
+
+def _call(mode: Mode, relay: Relay, alice: Browser, bob: Browser) -> str:
+    for browser, party in ((alice, "a"), (bob, "b")):
+        browser.open()
+        minted = relay.mint_ice_servers(mode.url, call="one", party=party, peers="call")
+        browser.join(minted, browser is bob)
+    alice.accept(bob.answer(alice.offer()))
+    frames = [browser.watch(FRAMES) for browser in (alice, bob)]
+    echo = alice.echo(ECHO)
+    assert echo["sent"] == echo["received"], echo
+    for browser in (alice, bob):
+        _examine(mode, browser.report())
+        browser.leave()
+    relay.wait_for("veilturn_allocations", 0)
+    return f"{frames} frames, {ECHO} bytes there and back in {echo['millis'] / 1000:.1f} s"
+
+
+def _examine(mode: Mode, report: dict) -> None:
+    """Checks that a party used the relay that way, and has seen no address but relayed ones."""
+    assert (report["state"], report["dtls"]) == ("connected", "connected"), report
+    local, remote = report["local"], report["remote"]
+    assert (local["candidateType"], remote["candidateType"]) == ("relay", "relay"), report
+    assert (local["relayProtocol"], local["url"]) == (mode.protocol, mode.url), local
+    assert local["address"] == remote["address"] == RELAY, report
+    shown = _addresses("\n".join(report["candidates"] + report["descriptions"]))
+    shown |= {candidate["address"] for candidate in report["remotes"]}
+    # What stands where there is no address.
+    assert shown - {"0.0.0.0", "127.0.0.1"} == {RELAY}, shown
+
+
+def _addresses(text: str) -> set[str]:
+    """All that could be read as an IP address."""
+    words = re.findall(r"[\w:.%-]+", text)
+    return {word for word in words if _is_address(word)}
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True

@@ -23,6 +23,9 @@ impl Tick {
     /// The origin of the monotonic clock.
     pub const ZERO: Self = Self(0);
 
+    /// The end of time, which never comes.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// A tick that many milliseconds after the origin.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {

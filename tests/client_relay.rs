@@ -375,7 +375,7 @@ impl Net {
     fn with(options: Options, auth: AuthOptions) -> Self {
         let auth = Arc::new(Authenticator::new(auth, &[7; 32]).expect("sound options"));
         Self {
-            relay: Relay::new(Arc::new(Shared::new(options, auth, [7; 32])), [7; 32]),
+            relay: Relay::new(Arc::new(Shared::new(options, auth, [7; 32])), 0, [7; 32]),
             host: Sockets::default(),
             now: Now {
                 tick: START,

@@ -89,7 +89,7 @@ impl World {
         let auth = Authenticator::new(config.auth, &[7; 32]).expect("sound options");
         let shared = Arc::new(Shared::new(options, Arc::new(auth), [7; 32]));
         Self {
-            relay: Relay::new(shared, [7; 32]),
+            relay: Relay::new(shared, 0, [7; 32]),
             now: Now {
                 tick: Tick::from_millis(5_000),
                 unix: UnixTime::from_secs(1_800_000_000),

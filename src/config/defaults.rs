@@ -17,6 +17,9 @@ pub const TRANSPORT: Transport = Transport::Udp;
 /// `relay.ports`: the dynamic ports, as RFC 8656 section 7.2 recommends.
 pub const RELAY_PORTS: RangeInclusive<u16> = 49152..=65535;
 
+/// `relay.hairpin`: half the system calls of a masked call, and nothing that a client can notice.
+pub const HAIRPIN: bool = true;
+
 /// `relay.legacy_clients`: clients of RFC 8656, browsers among them, need none of it.
 pub const LEGACY_CLIENTS: bool = false;
 

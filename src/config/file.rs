@@ -27,6 +27,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
     let (binding, software) = root.table("stun", stun);
     let RelaySection {
         ports,
+        hairpin,
         legacy_clients,
         ipv4,
         ipv6,
@@ -37,6 +38,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
             ipv4,
             ipv6,
             ports,
+            hairpin,
             legacy_clients,
             lifetimes,
             limits,

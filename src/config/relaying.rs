@@ -13,6 +13,7 @@ use crate::relay::RelayAddress;
 /// What the section says.
 pub(super) struct RelaySection {
     pub(super) ports: RangeInclusive<u16>,
+    pub(super) hairpin: bool,
     pub(super) legacy_clients: bool,
     pub(super) ipv4: Option<RelayAddress>,
     pub(super) ipv6: Option<RelayAddress>,
@@ -21,6 +22,7 @@ pub(super) struct RelaySection {
 /// Reads the section and holds its ports against those of the listeners.
 pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>]) -> RelaySection {
     let ports = ports(section);
+    let hairpin = section.or("hairpin", defaults::HAIRPIN);
     let legacy_clients = section.or("legacy_clients", defaults::LEGACY_CLIENTS);
     let given = section.has("ipv4") || section.has("ipv6");
     let read_v4 = |relay: &mut Section<'_, '_>| relay_address(relay, Family::V4);
@@ -40,6 +42,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>])
     let ports = ports.map_or(defaults::RELAY_PORTS, |found| found.value);
     RelaySection {
         ports,
+        hairpin,
         legacy_clients,
         ipv4,
         ipv6,

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::allocation::{Allocation, Owner, PerFamily, Relayed};
+use super::allocation::{Allocation, Owner, PerFamily};
+use super::grants::{Grants, Relayed};
+use super::inlet::Inlet;
 use super::lifetime::{granted_lifetime, session_end};
 use super::rate::RateLimiter;
 use super::request::{Addresses, AllocateRequest, Parity, Request};
 use super::response::{Granted, Refusal, Success};
+use super::route::Routes;
 use super::shared::Shared;
 use super::small_map::SmallMap;
 use super::table::AllocationId;
@@ -265,6 +268,16 @@ impl Relay {
             options.limits.rate,
             who.claims.rate.map(|rate| ByteRate(rate.bytes())),
         );
+        let grants = Arc::new(Grants {
+            client: *from,
+            worker: self.worker,
+            scope: owner.scope,
+            call: owner.call,
+            relayed,
+            permissions: SmallMap::default(),
+            channels: SmallMap::default(),
+            numbers: SmallMap::default(),
+        });
         Allocation {
             client: *from,
             owner,
@@ -281,23 +294,26 @@ impl Relay {
             created: now.tick,
             ends,
             scheduled: None,
-            relayed,
-            permissions: SmallMap::default(),
-            channels: SmallMap::default(),
-            numbers: SmallMap::default(),
+            inlet: Arc::new(Inlet::new(rate, Arc::clone(&grants))),
+            grants,
+            routes: Routes::default(),
             to_peers: rate.map(RateLimiter::new),
-            to_client: rate.map(RateLimiter::new),
             icmp: (0, 0),
-            bytes: 0,
+            sent: 0,
         }
     }
 
     /// Moves an allocation into the table and makes its relayed addresses known.
     fn settle(&mut self, allocation: Allocation) {
-        for relayed in allocation.relayed.iter() {
-            self.shared
-                .directory
-                .publish(relayed.address, allocation.owner.call);
+        let Allocation {
+            owner,
+            grants,
+            inlet,
+            ..
+        } = &allocation;
+        for relayed in grants.relayed.iter() {
+            self.shared.directory.publish(relayed.address, owner.call);
+            self.shared.directory.lead(relayed.address, inlet);
         }
         let id = self.table.insert(allocation);
         self.schedule(id);

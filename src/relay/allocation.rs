@@ -1,23 +1,17 @@
-//! One allocation: its relayed addresses, permissions and channels (RFC 8656 section 6).
-//!
-//! Expiry is a comparison with the clock at the moment of use; entries that ran out are removed when the client next
-//! changes the table they stand in, so that a table never holds more than its limit.
+//! One allocation (RFC 8656 section 6): whose it is, what was granted, how much of its rates is used.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::directory::Tenant;
-use super::host::SocketId;
-use super::policy::PeerClass;
+use super::grants::Grants;
+use super::inlet::Inlet;
 use super::rate::RateLimiter;
 use super::response::Granted;
-use super::small_map::SmallMap;
+use super::route::Routes;
 use super::tags::CallTag;
 use super::{FiveTuple, UserTag};
 use crate::auth::{BoundCredential, PeerScope};
-use crate::masked::Masked;
 use crate::time::{Tick, UnixTime};
-use crate::wire::{ChannelNumber, Family, TransactionId};
+use crate::wire::{Family, TransactionId};
 
 /// One value for each address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,32 +61,6 @@ impl<T> PerFamily<T> {
     }
 }
 
-/// A relayed transport address and the socket behind it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Relayed {
-    /// As advertised to the client and seen by peers.
-    pub(super) address: SocketAddr,
-    pub(super) socket: SocketId,
-    /// RFC 8656 section 8.2 lets the two families of a dual allocation be refreshed apart.
-    pub(super) expires: Tick,
-}
-
-/// Leave to exchange data with one peer address, whatever its port (RFC 8656 section 9).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Permission {
-    pub(super) expires: Tick,
-    pub(super) class: PeerClass,
-}
-
-/// A channel number and the peer it stands for (RFC 8656 section 12).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Channel {
-    pub(super) peer: Masked<SocketAddr>,
-    /// Whose the peer's address was when the channel was first bound, where it is a relayed one.
-    pub(super) tenant: Option<Tenant>,
-    pub(super) expires: Tick,
-}
-
 /// Who an allocation belongs to and what it may do.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
@@ -120,84 +88,45 @@ pub(super) struct Allocation {
     pub(super) ends: Tick,
     /// The deadline of its valid timer, if it has one.
     pub(super) scheduled: Option<Tick>,
-    pub(super) relayed: PerFamily<Relayed>,
-    /// By peer address. At most `limits.permissions`.
-    pub(super) permissions: SmallMap<IpAddr, Permission>,
-    /// By number. At most `limits.channels`; kept in step with `numbers`.
-    pub(super) channels: SmallMap<ChannelNumber, Channel>,
-    /// The same channels by peer.
-    pub(super) numbers: SmallMap<SocketAddr, ChannelNumber>,
+    /// What holds at this moment; changed by [`Self::change`] alone.
+    pub(super) grants: Arc<Grants>,
+    /// The way in to the client, for this worker and all others.
+    pub(super) inlet: Arc<Inlet>,
+    /// Where the client's packets went lately.
+    pub(super) routes: Routes,
     pub(super) to_peers: Option<RateLimiter>,
-    pub(super) to_client: Option<RateLimiter>,
     /// ICMP errors passed on in the second that is named first.
     pub(super) icmp: (u64, u32),
-    /// Application bytes relayed, both directions.
-    pub(super) bytes: u64,
+    /// Application bytes sent to peers; those for the client are counted by the inlet.
+    pub(super) sent: u64,
 }
 
 impl Allocation {
     /// When it has to be looked at next: the first of its relayed addresses goes.
     pub(super) fn deadline(&self) -> Option<Tick> {
-        self.relayed.iter().map(|relayed| relayed.expires).min()
+        let relayed = self.grants.relayed.iter();
+        relayed.map(|relayed| relayed.expires).min()
     }
 
-    /// The live relayed address of a peer's family.
-    pub(super) fn relayed_for(&self, peer: IpAddr, now: Tick) -> Option<&Relayed> {
-        self.relayed
-            .of(Family::of(peer))
-            .filter(|relayed| relayed.expires > now)
-    }
-
-    /// The live permission for a peer.
-    pub(super) fn permission(&self, peer: IpAddr, now: Tick) -> Option<Permission> {
-        self.permissions
-            .get(&peer)
-            .copied()
-            .filter(|permission| permission.expires > now)
-    }
-
-    /// The live channel with a number.
-    pub(super) fn channel(&self, number: ChannelNumber, now: Tick) -> Option<Channel> {
-        self.channels
-            .get(&number)
-            .copied()
-            .filter(|channel| channel.expires > now)
-    }
-
-    /// The number of the live channel to a peer.
-    pub(super) fn channel_to(&self, peer: SocketAddr, now: Tick) -> Option<ChannelNumber> {
-        let number = *self.numbers.get(&peer)?;
-        self.channel(number, now).map(|_| number)
-    }
-
-    /// Installs or refreshes a permission.
-    pub(super) fn permit(&mut self, peer: IpAddr, permission: Permission) {
-        self.permissions.insert(peer, permission);
-    }
-
-    /// Binds or refreshes a channel.
-    pub(super) fn bind(&mut self, number: ChannelNumber, channel: Channel) {
-        self.channels.insert(number, channel);
-        self.numbers.insert(channel.peer.reveal(), number);
-        debug_assert_eq!(
-            self.channels.len(),
-            self.numbers.len(),
-            "a channel has one number and one peer"
-        );
+    /// Replaces what was granted, for all workers at once: the next packet anywhere meets the new grants.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Grants)) {
+        let mut grants = Grants::clone(&self.grants);
+        change(&mut grants);
+        self.grants = Arc::new(grants);
+        self.inlet.publish(Arc::clone(&self.grants));
+        self.routes.clear();
     }
 
     /// Forgets permissions and channels that ran out, so that the limits count live ones.
     pub(super) fn prune(&mut self, now: Tick) {
-        self.permissions
-            .retain(|_, permission| permission.expires > now);
-        self.retain_channels(|channel| channel.expires > now);
+        if self.grants.has_stale(now) {
+            self.change(|grants| grants.prune(now));
+        }
     }
 
-    /// Forgets what belongs to one family, whose relayed address is gone.
-    pub(super) fn forget(&mut self, family: Family) {
-        self.permissions
-            .retain(|peer, _| Family::of(*peer) != family);
-        self.retain_channels(|channel| Family::of(channel.peer.reveal().ip()) != family);
+    /// Application bytes relayed, both directions.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sent + self.inlet.bytes()
     }
 
     /// Counts one ICMP error against `limit` per second; whether it may be passed on (RFC 8656 section 11.5).
@@ -207,11 +136,5 @@ impl Allocation {
         }
         self.icmp.1 = self.icmp.1.saturating_add(1);
         self.icmp.1 <= limit
-    }
-
-    fn retain_channels(&mut self, keep: impl Fn(&Channel) -> bool) {
-        self.channels.retain(|_, channel| keep(channel));
-        let channels = &self.channels;
-        self.numbers.retain(|_, number| channels.contains(number));
     }
 }

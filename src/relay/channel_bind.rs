@@ -1,6 +1,7 @@
 //! ChannelBind (RFC 8656 section 12.2): a channel number for a peer, and the permission that goes with it.
 
-use super::allocation::{Channel, Permission};
+use super::grants::{Channel, Permission};
+use super::policy::PeerClass;
 use super::request::ChannelBindRequest;
 use super::response::{Refusal, Success};
 use super::table::AllocationId;
@@ -27,20 +28,23 @@ impl Relay {
         }
         let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         allocation.prune(now);
-        let bound = allocation.channel(number, now);
+        let grants = &*allocation.grants;
+        let bound = grants.channel(number, now);
         if bound.is_some_and(|channel| channel.peer != peer)
-            || bound.is_none() && allocation.numbers.contains(&address)
+            || bound.is_none() && grants.numbers.contains(&address)
         {
             return Err(Refusal::BadRequest);
         }
-        if allocation.relayed_for(address.ip(), now).is_none() {
+        if grants.relayed_for(address.ip(), now).is_none() {
             return Err(Refusal::PeerAddressFamilyMismatch);
         }
         let owner = &allocation.owner;
         // A channel does not pass to the next allocation on its peer's port.
         let tenant = shared.directory.tenant(address);
         let same_tenant = bound.is_none_or(|channel| channel.tenant == tenant);
-        let class = shared.judge(owner, address).filter(|_| same_tenant);
+        let class = shared
+            .judge(owner, address)
+            .filter(|class| same_tenant && tenant.is_some() == (*class == PeerClass::Relayed));
         let class = class.ok_or_else(|| {
             host.report(Event::PeerRefused {
                 user: owner.user,
@@ -48,28 +52,26 @@ impl Relay {
             });
             Refusal::Forbidden
         })?;
-        let new_permission = !allocation.permissions.contains(&address.ip());
-        if bound.is_none() && allocation.channels.len() >= limits.channels
-            || new_permission && allocation.permissions.len() >= limits.permissions
+        let new_permission = !grants.permissions.contains(&address.ip());
+        if bound.is_none() && grants.channels.len() >= limits.channels
+            || new_permission && grants.permissions.len() >= limits.permissions
         {
             return Err(Refusal::InsufficientCapacity);
         }
         let lifetimes = &shared.options.lifetimes;
-        allocation.permit(
-            address.ip(),
-            Permission {
-                expires: now.after(lifetimes.permission),
-                class,
-            },
-        );
-        allocation.bind(
-            number,
-            Channel {
-                peer,
-                tenant,
-                expires: now.after(lifetimes.channel),
-            },
-        );
+        let permission = Permission {
+            expires: now.after(lifetimes.permission),
+            class,
+        };
+        let channel = Channel {
+            peer,
+            tenant,
+            expires: now.after(lifetimes.channel),
+        };
+        allocation.change(|grants| {
+            grants.permit(address.ip(), permission);
+            grants.bind(number, channel);
+        });
         self.counters.channels.add(1);
         self.counters.permissions.add(1);
         Ok(Success::ChannelBind)

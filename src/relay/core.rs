@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::budget::PrefixBudget;
 use super::counters::Counters;
+use super::from_client::SendIndication;
 use super::request::{Request, is_understood};
 use super::response::{Asked, Refusal, Responder, Response, Success};
 use super::shared::Shared;
@@ -23,15 +24,20 @@ use crate::wire::{Class, Demux, Fingerprint, Message, Method};
 
 /// The TURN server of one worker (RFC 8656), without sockets or clocks.
 ///
-/// Cost per packet of application data: one hash look-up (from a client) or one index (from a peer), and binary
-/// searches in the allocation's own small tables.
+/// Cost per packet of application data: from a client one hash look-up, its route, and the load of a version where the
+/// peer is a client of this host; from a peer one index and binary searches in the allocation's own small tables.
 pub struct Relay {
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Arc<Counters>,
     /// The allocations whose clients this worker serves. At most `limits.allocations`.
     pub(super) table: Table,
     pub(super) timers: Timers,
+    /// For ports and tokens.
     pub(super) rng: ChaCha12Rng,
+    /// For the transactions of indications: apart, so that traffic has no say in which ports are drawn.
+    pub(super) ids: ChaCha12Rng,
+    /// The number of this worker, which no other one has.
+    pub(super) worker: usize,
     /// For challenges and errors to sources that did not authenticate.
     pub(super) challenges: PrefixBudget,
     /// For Binding responses.
@@ -39,10 +45,14 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay without allocations, whose random choices follow from `seed`.
+    /// The relay of the worker with the number `worker`, without allocations, whose random choices follow from `seed`.
+    ///
+    /// All workers have the same UDP listeners under the same link numbers: one may answer for another's clients.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, seed: [u8; 32]) -> Self {
+    pub fn new(shared: Arc<Shared>, worker: usize, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut ids = [0; 32];
+        rng.fill_bytes(&mut ids);
         let limits = &shared.options.limits;
         Self {
             counters: Arc::default(),
@@ -50,7 +60,9 @@ impl Relay {
             timers: Timers::default(),
             challenges: PrefixBudget::new(limits.challenges_per_second, &mut rng),
             bindings: PrefixBudget::new(limits.bindings_per_second, &mut rng),
+            ids: ChaCha12Rng::from_seed(ids),
             rng,
+            worker,
             shared,
         }
     }
@@ -114,8 +126,8 @@ impl Relay {
                 Err(reason) => Verdict::Drop(reason),
             },
             (Class::Indication, Method::SEND) => {
-                let start = packet.span().start;
-                self.on_send(now.tick, from, &message, start)
+                let send = SendIndication::parse(&message);
+                self.on_send(now.tick, from, send, packet)
                     .unwrap_or_else(Verdict::Drop)
             }
             (Class::Indication, Method::BINDING) => Verdict::Drop(DropReason::Keepalive),

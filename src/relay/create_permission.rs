@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::allocation::{Allocation, Permission};
+use super::allocation::Allocation;
+use super::grants::Permission;
 use super::policy::PeerClass;
 use super::request::permission_peers;
 use super::response::{Refusal, Success};
@@ -39,23 +40,21 @@ impl Relay {
         if wanted.len() == 0 {
             return Err(Refusal::BadRequest);
         }
+        let held = &allocation.grants.permissions;
         let new = wanted
             .iter()
-            .filter(|(peer, _)| !allocation.permissions.contains(peer))
+            .filter(|(peer, _)| !held.contains(peer))
             .count();
-        if allocation.permissions.len() + new > limit {
+        if held.len() + new > limit {
             return Err(Refusal::InsufficientCapacity);
         }
         let expires = now.after(shared.options.lifetimes.permission);
-        for (peer, class) in wanted.iter() {
-            allocation.permit(
-                *peer,
-                Permission {
-                    expires,
-                    class: *class,
-                },
-            );
-        }
+        allocation.change(|grants| {
+            for (peer, class) in wanted.iter() {
+                let class = *class;
+                grants.permit(*peer, Permission { expires, class });
+            }
+        });
         self.counters.permissions.add(wanted.len() as u64);
         Ok(Success::CreatePermission)
     }
@@ -69,7 +68,7 @@ fn classify(
     shared: &Shared,
     host: &mut impl Host,
 ) -> Result<PeerClass, Refusal> {
-    if allocation.relayed_for(peer.ip(), now).is_none() {
+    if allocation.grants.relayed_for(peer.ip(), now).is_none() {
         return Err(Refusal::PeerAddressFamilyMismatch);
     }
     shared

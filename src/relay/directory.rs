@@ -1,18 +1,25 @@
 //! The relay directory: who is behind a relayed address of this host.
 //!
 //! The one structure that every worker reads while it forwards, and the place for whatever a worker must know of an
-//! allocation that another worker owns. A look-up is one atomic load; only an allocation's start and end write.
+//! allocation that another worker owns. Who has a port is one atomic load; only an allocation's start and end write. The
+//! way in to its client is behind a lock, for whoever compiles a route.
 //! It knows addresses as they are advertised and has no opinion on any other address: that is the peer policy's.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::inlet::Inlet;
 use super::options::RelayAddress;
 use super::tags::CallTag;
 use crate::auth::PeerScope;
 
-/// From a relayed address, in its advertised form, to its owner. Eight bytes per port of the relay range and address.
+/// From a relayed address, in its advertised form, to its owner. Eight bytes per port of the relay range and address,
+/// and an entry for each that is live.
 pub(super) struct RelayDirectory {
     /// One per relay address: at most one of each family.
     tables: Vec<Table>,
@@ -23,6 +30,15 @@ struct Table {
     first: u16,
     /// By port less `first`: a [`Tenant`] each, or nobody.
     slots: Box<[AtomicU64]>,
+    /// By port. Locked when an allocation starts or ends and when a route is
+    /// compiled, never per packet.
+    inlets: RwLock<HashMap<u16, Entry, FixedState>>,
+}
+
+/// Who has a relayed address, and the way in to its client.
+struct Entry {
+    tenant: Tenant,
+    inlet: Arc<Inlet>,
 }
 
 /// The allocation behind a relayed address: equal to another as long as it is the same one.
@@ -31,6 +47,17 @@ struct Table {
 /// rests after each, so that the count takes weeks to come round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tenant(u64);
+
+impl Table {
+    /// Nothing panics while the lock is held, so that a poisoned one guards sound entries.
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<u16, Entry, FixedState>> {
+        self.inlets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<u16, Entry, FixedState>> {
+        self.inlets.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Tenant {
     const CALL: u64 = (1 << CallTag::BITS) - 1;
@@ -59,6 +86,7 @@ impl RelayDirectory {
             ip: relay.advertise,
             first: *ports.start(),
             slots: ports.clone().map(|_| AtomicU64::new(0)).collect(),
+            inlets: RwLock::default(),
         };
         Self {
             tables: relays.iter().map(table).collect(),
@@ -71,10 +99,38 @@ impl RelayDirectory {
         self.store(relayed, |word| Tenant::next(word, owner));
     }
 
+    /// Shows the way in to the client behind the published address `relayed`.
+    pub(super) fn lead(&self, relayed: SocketAddr, inlet: &Arc<Inlet>) {
+        if let (Some(table), Some(tenant)) = (self.table(relayed), self.tenant(relayed)) {
+            let inlet = Arc::clone(inlet);
+            table
+                .write()
+                .insert(relayed.port(), Entry { tenant, inlet });
+        }
+    }
+
     /// Makes `relayed` unknown. To be called before its socket is closed, so that nobody is sent to the port's next
     /// owner.
     pub(super) fn withdraw(&self, relayed: SocketAddr) {
+        // In this order: whoever sees the port vacant does not find the inlet of its last tenant.
+        if let Some(table) = self.table(relayed) {
+            table.write().remove(&relayed.port());
+        }
         self.store(relayed, Tenant::vacated);
+    }
+
+    /// The way in to the client of `tenant`, where it still has `relayed`. Takes a lock.
+    #[must_use]
+    pub(super) fn inlet(&self, relayed: SocketAddr, tenant: Tenant) -> Option<Arc<Inlet>> {
+        let inlets = self.table(relayed)?.read();
+        let entry = inlets.get(&relayed.port())?;
+        (entry.tenant == tenant).then(|| Arc::clone(&entry.inlet))
+    }
+
+    /// How many relayed addresses have an entry.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn inlets(&self) -> usize {
+        self.tables.iter().map(|table| table.read().len()).sum()
     }
 
     /// The allocation that has `relayed`, where one does. An IPv6 scope or flow label plays no role.
@@ -115,8 +171,12 @@ impl RelayDirectory {
         }
     }
 
+    fn table(&self, relayed: SocketAddr) -> Option<&Table> {
+        self.tables.iter().find(|table| table.ip == relayed.ip())
+    }
+
     fn slot(&self, relayed: SocketAddr) -> Option<&AtomicU64> {
-        let table = self.tables.iter().find(|table| table.ip == relayed.ip())?;
+        let table = self.table(relayed)?;
         let index = relayed.port().checked_sub(table.first)?;
         table.slots.get(usize::from(index))
     }

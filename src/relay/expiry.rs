@@ -26,7 +26,7 @@ impl Relay {
             {
                 allocation.scheduled = None;
                 release_expired(allocation, now.tick, &self.shared, host);
-                if allocation.relayed.is_empty() {
+                if allocation.grants.relayed.is_empty() {
                     let reason = why_expired(allocation, now, &self.shared);
                     self.end(now, id, reason, host);
                 } else {
@@ -81,10 +81,12 @@ impl Relay {
         reason: EndReason,
         host: &mut impl Host,
     ) {
-        let Some(mut allocation) = self.table.remove(id) else {
+        let Some(allocation) = self.table.remove(id) else {
             return;
         };
-        for relayed in std::mem::take(&mut allocation.relayed).iter() {
+        // Before a port is given back: nothing may reach this client that is meant for the port's next owner.
+        allocation.inlet.close();
+        for relayed in allocation.grants.relayed.iter() {
             self.shared.release(now.tick, relayed.address);
             host.close(relayed.socket);
         }
@@ -98,7 +100,7 @@ impl Relay {
             user: allocation.owner.user,
             reason,
             lifetime: now.tick.since(allocation.created),
-            bytes: allocation.bytes,
+            bytes: allocation.bytes(),
         });
     }
 
@@ -124,14 +126,11 @@ pub(super) fn release_expired(
     host: &mut impl Host,
 ) {
     for family in FAMILIES {
-        if let Some(relayed) = allocation
-            .relayed
-            .slot(family)
-            .take_if(|relayed| relayed.expires <= now)
-        {
+        let relayed = allocation.grants.relayed.of(family).copied();
+        if let Some(relayed) = relayed.filter(|relayed| relayed.expires <= now) {
+            allocation.change(|grants| grants.revoke(family));
             shared.release(now, relayed.address);
             host.close(relayed.socket);
-            allocation.forget(family);
         }
     }
 }

@@ -3,19 +3,11 @@
 
 use std::net::SocketAddr;
 
-use rand_chacha::rand_core::Rng;
-
-use super::policy::PeerClass;
+use super::deliver::random_id;
 use super::table::token_family;
-use super::{
-    DropReason, FiveTuple, IcmpError, MAX_DATAGRAM, Packet, Relay, RelayToken, Span, Transport,
-    Verdict,
-};
+use super::{DropReason, IcmpError, Packet, Relay, RelayToken, Span, Verdict};
 use crate::time::{Now, Tick};
-use crate::wire::{
-    BufferFull, ChannelData, ChannelNumber, Class, Family, Icmp, Method, TransactionId, Writer,
-    XorPeerAddress, write_channel_header, write_data_indication,
-};
+use crate::wire::{BufferFull, Class, Family, Icmp, Method, TransactionId, Writer, XorPeerAddress};
 
 impl Relay {
     /// Takes a datagram that arrived on the relay socket opened with `token`.
@@ -57,35 +49,18 @@ impl Relay {
         packet: &mut Packet<'_>,
     ) -> Result<Verdict, DropReason> {
         let peer = self.shared.policy.to_advertised(from);
-        let allocation = self
-            .table
-            .of_live_token(token, now)
-            .ok_or(DropReason::NoAllocation)?;
-        let permission = allocation
-            .permission(peer.ip(), now)
-            .ok_or(DropReason::NoPermission)?;
-        if permission.class == PeerClass::Relayed && !self.shared.is_live(&allocation.owner, peer) {
-            return Err(DropReason::PeerDenied);
-        }
+        let allocation = self.table.of_token(token).ok_or(DropReason::NoAllocation)?;
+        let family = token_family(token);
+        let ruling = allocation
+            .grants
+            .rule(family, peer, now, &self.shared.directory);
         let data = packet.span();
-        let to = allocation.client;
-        if allocation
-            .to_client
-            .as_mut()
-            .is_some_and(|rate| !rate.admit(now, data.len()))
-        {
-            return Err(DropReason::OverRate);
-        }
-        let span = match allocation.channel_to(peer, now) {
-            Some(number) => wrap_in_channel(packet, number, &to),
-            None => wrap_in_indication(packet, peer, TransactionId(random_id(&mut self.rng))),
-        };
-        let span = span
-            .filter(|span| to.transport() != Transport::Udp || span.len() <= MAX_DATAGRAM)
-            .ok_or(DropReason::TooLarge)?;
-        allocation.bytes += data.len() as u64;
+        let verdict =
+            ruling
+                .outcome?
+                .deliver(&allocation.inlet, now, (packet, data), &mut self.ids)?;
         self.counters.to_clients.count(data.len());
-        Ok(Verdict::ToClient { to, span })
+        Ok(verdict)
     }
 
     fn relay_icmp(
@@ -96,20 +71,22 @@ impl Relay {
         buf: &mut [u8],
     ) -> Result<Verdict, DropReason> {
         let peer = self.shared.policy.to_advertised(error.peer.reveal());
-        let allocation = self
-            .table
-            .of_live_token(token, now)
+        let allocation = self.table.of_token(token).ok_or(DropReason::NoAllocation)?;
+        let family = token_family(token);
+        let relayed = allocation.grants.relayed.of(family);
+        relayed
+            .filter(|relayed| relayed.expires > now)
             .ok_or(DropReason::NoAllocation)?;
         // The embedded destination must be permitted, not the router that sends the error.
         allocation
+            .grants
             .permission(peer.ip(), now)
             .ok_or(DropReason::NoPermission)?;
-        let attribute =
-            icmp_attribute(token_family(token), error).ok_or(DropReason::IcmpIgnored)?;
+        let attribute = icmp_attribute(family, error).ok_or(DropReason::IcmpIgnored)?;
         if !allocation.admit_icmp(now, self.shared.options.limits.icmp_per_second) {
             return Err(DropReason::IcmpIgnored);
         }
-        let id = TransactionId(random_id(&mut self.rng));
+        let id = TransactionId(random_id(&mut self.ids));
         let end =
             write_icmp_indication(buf, id, peer, attribute).map_err(|_| DropReason::TooLarge)?;
         Ok(Verdict::ToClient {
@@ -117,44 +94,6 @@ impl Relay {
             span: Span { start: 0, end },
         })
     }
-}
-
-/// Writes the ChannelData header in front of the datagram, and on a stream the padding behind it (RFC 8656
-/// section 12.5).
-fn wrap_in_channel(
-    packet: &mut Packet<'_>,
-    number: ChannelNumber,
-    client: &FiveTuple,
-) -> Option<Span> {
-    let data = packet.span();
-    let start = data.start.checked_sub(ChannelData::HEADER_LEN)?;
-    let len = u16::try_from(data.len()).ok()?;
-    let buf = packet.buffer();
-    write_channel_header(
-        buf.get_mut(start..data.start)?.try_into().ok()?,
-        number,
-        len,
-    );
-    let end = match client.transport() {
-        Transport::Udp => data.end,
-        Transport::Tcp | Transport::Tls => data.start + data.len().next_multiple_of(4),
-    };
-    buf.get_mut(data.end..end)?.fill(0);
-    Some(Span { start, end })
-}
-
-/// Writes the header of a Data indication in front of the datagram (RFC 8656 section 11.3).
-fn wrap_in_indication(
-    packet: &mut Packet<'_>,
-    peer: SocketAddr,
-    id: TransactionId,
-) -> Option<Span> {
-    let data = packet.span();
-    let range = write_data_indication(packet.buffer(), data.range(), peer, id)?;
-    Some(Span {
-        start: range.start,
-        end: range.end,
-    })
 }
 
 /// The ICMP attribute for an error, where its type is one that is passed on (RFC 8656 section 11.5): destination
@@ -181,10 +120,4 @@ fn write_icmp_indication(
     writer.put(&XorPeerAddress(peer))?;
     writer.put(&attribute)?;
     Ok(writer.finish())
-}
-
-fn random_id(rng: &mut impl Rng) -> [u8; 12] {
-    let mut id = [0; 12];
-    rng.fill_bytes(&mut id);
-    id
 }

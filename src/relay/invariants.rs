@@ -1,9 +1,11 @@
 //! What must hold between any two packets; swept by the tests after each one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::allocation::Allocation;
 use super::expiry::STALE_TIMERS;
+use super::route::Routes;
 use super::table::AllocationId;
 use super::{FAMILIES, Relay, Shared};
 use crate::wire::Family;
@@ -34,6 +36,13 @@ impl Shared {
         for family in FAMILIES {
             self.assert_ports(family, relays);
         }
+        let relayed = relays.iter().flat_map(Relay::each);
+        let relayed = relayed.flat_map(|(_, allocation)| allocation.grants.relayed.iter());
+        assert_eq!(
+            self.directory.inlets(),
+            relayed.count(),
+            "the directory keeps the inlets of relayed addresses alone"
+        );
     }
 
     /// Every port that is taken belongs to a relayed address or waits for its token, and no port to two.
@@ -42,7 +51,7 @@ impl Shared {
         let relayed: Vec<_> = relays
             .iter()
             .flat_map(Relay::each)
-            .filter_map(|(_, allocation)| allocation.relayed.of(family))
+            .filter_map(|(_, allocation)| allocation.grants.relayed.of(family))
             .collect();
         let distinct: BTreeSet<_> = relayed.iter().map(|relayed| relayed.address).collect();
         assert_eq!(distinct.len(), relayed.len(), "a port has one owner");
@@ -83,6 +92,7 @@ impl Relay {
             self.assert_timer(id, allocation);
             self.assert_relayed(allocation);
             self.assert_peers(allocation);
+            self.assert_shared(allocation);
         }
     }
 
@@ -109,11 +119,11 @@ impl Relay {
     #[track_caller]
     fn assert_relayed(&self, allocation: &Allocation) {
         assert!(
-            !allocation.relayed.is_empty(),
+            !allocation.grants.relayed.is_empty(),
             "an allocation has a relayed address"
         );
         for family in FAMILIES {
-            let Some(relayed) = allocation.relayed.of(family) else {
+            let Some(relayed) = allocation.grants.relayed.of(family) else {
                 continue;
             };
             assert_eq!(Family::of(relayed.address.ip()), family);
@@ -126,37 +136,64 @@ impl Relay {
         }
     }
 
+    /// Other workers see what the owner does, and routes are few.
+    #[track_caller]
+    fn assert_shared(&self, allocation: &Allocation) {
+        let (_, shown) = allocation.inlet.grants().expect("the inlet is open");
+        assert!(
+            Arc::ptr_eq(&shown, &allocation.grants),
+            "the grants that hold are published"
+        );
+        for relayed in allocation.grants.relayed.iter() {
+            let directory = &self.shared.directory;
+            let tenant = directory.tenant(relayed.address).expect("it is live");
+            let inlet = directory.inlet(relayed.address, tenant);
+            assert!(
+                inlet.is_some_and(|inlet| Arc::ptr_eq(&inlet, &allocation.inlet)),
+                "the directory leads to the allocation"
+            );
+        }
+        assert!(
+            allocation.routes.len() <= Routes::MAX,
+            "no more routes than allowed"
+        );
+    }
+
     #[track_caller]
     fn assert_peers(&self, allocation: &Allocation) {
         let limits = &self.shared.options.limits;
         assert!(
-            allocation.permissions.len() <= limits.permissions,
+            allocation.grants.permissions.len() <= limits.permissions,
             "no more permissions than allowed"
         );
         assert!(
-            allocation.channels.len() <= limits.channels,
+            allocation.grants.channels.len() <= limits.channels,
             "no more channels than allowed"
         );
-        for (peer, _) in allocation.permissions.iter() {
+        for (peer, _) in allocation.grants.permissions.iter() {
             assert!(
-                allocation.relayed.of(Family::of(*peer)).is_some(),
+                allocation.grants.relayed.of(Family::of(*peer)).is_some(),
                 "a permission has a relayed address"
             );
         }
         assert_eq!(
-            allocation.channels.len(),
-            allocation.numbers.len(),
+            allocation.grants.channels.len(),
+            allocation.grants.numbers.len(),
             "channels and their peers agree"
         );
-        for (number, channel) in allocation.channels.iter() {
+        for (number, channel) in allocation.grants.channels.iter() {
             let peer = channel.peer.reveal();
             assert_eq!(
-                allocation.numbers.get(&peer),
+                allocation.grants.numbers.get(&peer),
                 Some(number),
                 "a channel is found by its peer"
             );
             assert!(
-                allocation.relayed.of(Family::of(peer.ip())).is_some(),
+                allocation
+                    .grants
+                    .relayed
+                    .of(Family::of(peer.ip()))
+                    .is_some(),
                 "a channel has a relayed address"
             );
         }

@@ -18,6 +18,8 @@ pub struct Options {
     pub ipv6: Option<RelayAddress>,
     /// The ports that relayed addresses are taken from, at random.
     pub ports: RangeInclusive<u16>,
+    /// Whether what goes to a relayed address of this host is delivered without passing through the kernel.
+    pub hairpin: bool,
     /// Whether clients of older specifications are served: channel numbers 0x5000 to 0x7FFF, which RFC 5766 gave out and
     /// RFC 8656 section 12 reserves, and the number that ADDITIONAL-ADDRESS-FAMILY had in drafts.
     pub legacy_clients: bool,

@@ -3,6 +3,8 @@
 //! Both are the generic cell rate algorithm: one word says until when what was admitted so far is paid for. Whole
 //! nanoseconds, no floating point, nothing to refill and no timer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::options::ByteRate;
 use crate::time::Tick;
 
@@ -47,14 +49,17 @@ impl Gcra {
 
     /// Pays `cost` nanoseconds, at most `burst` in advance.
     fn pay(&mut self, now: Tick, cost: u64, burst: u64) -> bool {
-        let now = now.as_millis().saturating_mul(1_000_000);
-        let paid = self.0.max(now).saturating_add(cost);
-        let admitted = paid - now <= burst;
-        if admitted {
-            self.0 = paid;
-        }
-        admitted
+        let paid = paid(self.0, now, cost, burst);
+        self.0 = paid.unwrap_or(self.0);
+        paid.is_some()
     }
+}
+
+/// Until when is paid after `cost` nanoseconds more, where that is at most `burst` in advance.
+fn paid(before: u64, now: Tick, cost: u64, burst: u64) -> Option<u64> {
+    let now = now.as_millis().saturating_mul(1_000_000);
+    let paid = before.max(now).saturating_add(cost);
+    (paid - now <= burst).then_some(paid)
 }
 
 /// The byte rate of one direction of one allocation. Sixteen bytes, two divisions per datagram.
@@ -84,17 +89,54 @@ impl RateLimiter {
     /// Counts a datagram of `bytes` at `now`, where the rate still allows it. A refused datagram costs nothing.
     #[must_use]
     pub(super) fn admit(&mut self, now: Tick, bytes: usize) -> bool {
-        let bytes = u64::try_from(bytes.max(Self::MIN_CHARGE)).unwrap_or(u64::MAX);
-        let burst = self.nanos(Self::MIN_BURST).max(NANOS_PER_SECOND);
-        self.used.pay(now, self.nanos(bytes), burst)
+        let (cost, burst) = price(self.rate, bytes);
+        self.used.pay(now, cost, burst)
+    }
+}
+
+/// A [`RateLimiter`] that several workers charge.
+#[derive(Debug)]
+pub(super) struct SharedLimiter {
+    /// As [`Gcra`].
+    used: AtomicU64,
+    rate: ByteRate,
+}
+
+impl SharedLimiter {
+    /// A limiter of `rate`, nothing used.
+    #[must_use]
+    pub(super) const fn new(rate: ByteRate) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            rate,
+        }
     }
 
-    /// How long `bytes` take at the rate, rounded up so that the cap holds.
-    const fn nanos(&self, bytes: u64) -> u64 {
-        bytes
-            .saturating_mul(NANOS_PER_SECOND)
-            .div_ceil(self.rate.0.get())
+    /// As [`RateLimiter::admit`].
+    #[must_use]
+    pub(super) fn admit(&self, now: Tick, bytes: usize) -> bool {
+        let (cost, burst) = price(self.rate, bytes);
+        let pay = |used| paid(used, now, cost, burst);
+        // The word guards nothing but itself.
+        let charged = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
+        charged.is_ok()
     }
+}
+
+/// What a datagram of `bytes` costs at a rate and how much may be paid in advance, in nanoseconds.
+fn price(rate: ByteRate, bytes: usize) -> (u64, u64) {
+    let bytes = u64::try_from(bytes.max(RateLimiter::MIN_CHARGE)).unwrap_or(u64::MAX);
+    let burst = nanos(rate, RateLimiter::MIN_BURST).max(NANOS_PER_SECOND);
+    (nanos(rate, bytes), burst)
+}
+
+/// How long `bytes` take at a rate, rounded up so that the cap holds.
+const fn nanos(rate: ByteRate, bytes: u64) -> u64 {
+    bytes
+        .saturating_mul(NANOS_PER_SECOND)
+        .div_ceil(rate.0.get())
 }
 
 #[cfg(test)]

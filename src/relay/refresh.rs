@@ -23,7 +23,7 @@ impl Relay {
         let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
         if request
             .family
-            .is_some_and(|family| allocation.relayed.of(family).is_none())
+            .is_some_and(|family| allocation.grants.relayed.of(family).is_none())
         {
             return Err(Refusal::PeerAddressFamilyMismatch);
         }
@@ -44,14 +44,16 @@ impl Relay {
             allocation.ends,
             &options.lifetimes,
         );
-        for relayed in allocation.relayed.iter_mut() {
-            if request
-                .family
-                .is_none_or(|family| family == Family::of(relayed.address.ip()))
-            {
-                relayed.expires = now.tick.after(lifetime);
+        allocation.change(|grants| {
+            for relayed in grants.relayed.iter_mut() {
+                if request
+                    .family
+                    .is_none_or(|family| family == Family::of(relayed.address.ip()))
+                {
+                    relayed.expires = now.tick.after(lifetime);
+                }
             }
-        }
+        });
         self.schedule(id);
         Ok(Success::Refresh(seconds(lifetime)))
     }
@@ -59,11 +61,13 @@ impl Relay {
     /// Deletes one family's relayed address, or the allocation.
     fn delete(&mut self, now: Now, id: AllocationId, family: Option<Family>, host: &mut impl Host) {
         if let (Some(family), Some(allocation)) = (family, self.table.get_mut(id)) {
-            if let Some(relayed) = allocation.relayed.slot(family) {
-                relayed.expires = now.tick;
-            }
+            allocation.change(|grants| {
+                if let Some(relayed) = grants.relayed.slot(family) {
+                    relayed.expires = now.tick;
+                }
+            });
             release_expired(allocation, now.tick, &self.shared, host);
-            if !allocation.relayed.is_empty() {
+            if !allocation.grants.relayed.is_empty() {
                 return;
             }
         }

@@ -7,7 +7,6 @@ use hashbrown::HashTable;
 
 use super::allocation::Allocation;
 use super::{FiveTuple, RelayToken};
-use crate::time::Tick;
 use crate::wire::Family;
 
 /// An allocation's place in the slab, and which of its successive tenants is meant.
@@ -168,16 +167,9 @@ impl Table {
         self.get_mut(id)
     }
 
-    /// The allocation that a relay socket was opened for, if its relayed address lives at `now`.
-    pub(super) fn of_live_token(
-        &mut self,
-        token: RelayToken,
-        now: Tick,
-    ) -> Option<&mut Allocation> {
-        self.get_mut(AllocationId::of(token)).filter(|allocation| {
-            let relayed = allocation.relayed.of(token_family(token));
-            relayed.is_some_and(|relayed| relayed.expires > now)
-        })
+    /// The allocation that a relay socket was opened for.
+    pub(super) fn of_token(&mut self, token: RelayToken) -> Option<&mut Allocation> {
+        self.get_mut(AllocationId::of(token))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -115,7 +115,7 @@ impl Server {
         for (number, listeners) in sockets.into_iter().enumerate() {
             let start = WorkerStart {
                 clock,
-                relay: Relay::new(Arc::clone(&server.shared), random()?),
+                relay: Relay::new(Arc::clone(&server.shared), number, random()?),
                 listeners: listeners.into(),
                 relay_options: relay_options(offload),
                 redactor: Redactor::new(config.log_addresses, &redaction),

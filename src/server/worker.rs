@@ -343,7 +343,7 @@ mod tests {
         let auth = Authenticator::new(config.auth.clone(), &[7; 32]).unwrap();
         let options = config.relay_options(Vec::new(), Vec::new());
         let shared = Shared::new(options, Arc::new(auth), [7; 32]);
-        let relay = Relay::new(Arc::new(shared), [7; 32]);
+        let relay = Relay::new(Arc::new(shared), 0, [7; 32]);
         let counters = relay.counters();
         let listener = UdpSocket::listen(LOOPBACK.into(), &OPTIONS).unwrap();
         let poller = Rc::new(Poller::new().unwrap());

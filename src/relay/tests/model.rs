@@ -6,6 +6,10 @@
 //! directory, the quotas, the ports and the counters are compared with those of [`shadow`], which does by plain maps
 //! what the RFC and the product ask for.
 //!
+//! What leaves a relay socket for another one of the daemon is lost, or carried by the kernel, or takes the hairpin: to the
+//! shadow the latter two are the same. A second test plays each case in two worlds, with the hairpin and without, and
+//! compares every byte that clients receive, every counter and the bytes of every allocation that ended.
+//!
 //! A failing case prints its seed and the shortest sequence found that still fails. `VEILTURN_SEED=17` plays that one
 //! seed and prints every operation; `VEILTURN_CASES=100000` plays so many. The fuzz target `relay` draws the same cases
 //! from its bytes.
@@ -15,7 +19,9 @@
 //! reservation, rest of a port); a release, a withdrawal, a `prune` or a `forget` left out; a token that works twice; a
 //! retransmission that is not recognised, or recognised in another user's hands; a channel with two peers or a peer with
 //! two channels; a permission that lives as long as a channel, or that data refreshes; a dead relayed address that is
-//! still reached; a timer that is not set again; a socket's token that outlives its allocation.
+//! still reached; a timer that is not set again; a socket's token that outlives its allocation; a route that is followed
+//! after its `until`, or whose receiver's version nobody looks at; a hairpin that charges no rate, counts for the wrong
+//! side or not at all.
 
 mod choices;
 mod compare;
@@ -30,6 +36,8 @@ mod play;
 mod seen;
 mod setup;
 mod shadow;
+#[cfg(test)]
+mod stage;
 
 #[cfg(all(fuzzing, not(test)))]
 pub use fuzz::fuzz;

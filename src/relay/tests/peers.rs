@@ -10,7 +10,7 @@ use super::traffic::{
 };
 use super::world::{Outcome, RELAY4, RELAY4_BIND, RELAY6, SERVER, World, addr, ip, local, options};
 use crate::auth::{Claims, PeerScope};
-use crate::relay::allocation::Permission;
+use crate::relay::grants::Permission;
 use crate::relay::policy::PeerClass;
 use crate::relay::tags::CallTag;
 use crate::relay::{DropReason, Options, Packet, PeerOptions, Verdict};
@@ -56,9 +56,9 @@ fn force_permission(world: &mut World, client: &Client, peer: IpAddr, given: boo
     if given {
         let expires = world.now.tick.after(Duration::from_secs(300));
         let class = PeerClass::Public;
-        allocation.permit(peer, Permission { expires, class });
+        allocation.change(|grants| grants.permit(peer, Permission { expires, class }));
     } else {
-        allocation.permissions.retain(|held, _| *held != peer);
+        allocation.change(|grants| grants.permissions.retain(|held, _| *held != peer));
     }
 }
 

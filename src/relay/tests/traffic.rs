@@ -203,16 +203,19 @@ pub(super) fn state(world: &World, client: &Client) -> State {
     let allocation = table.get(id).unwrap();
     State {
         relayed: allocation
+            .grants
             .relayed
             .iter()
             .map(|relayed| (relayed.address, relayed.expires))
             .collect(),
         permissions: allocation
+            .grants
             .permissions
             .iter()
             .map(|(peer, permission)| (*peer, permission.expires))
             .collect(),
         channels: allocation
+            .grants
             .channels
             .iter()
             .map(|(number, channel)| (number.number(), channel.peer.reveal(), channel.expires))

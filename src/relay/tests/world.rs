@@ -49,6 +49,7 @@ pub(super) fn options() -> Options {
             advertise: ip(RELAY6),
         }),
         ports: 50_000..=50_099,
+        hairpin: false,
         legacy_clients: false,
         lifetimes: Lifetimes {
             allocation_default: Duration::from_secs(600),
@@ -135,6 +136,8 @@ pub(super) struct FakeHost {
     pub(super) exhausted: bool,
     /// How the allocations that ended did, in order.
     pub(super) ended: Vec<EndReason>,
+    /// The bytes that they relayed, in the same order.
+    pub(super) bytes: Vec<u64>,
     /// The peers that policy refused, in order.
     pub(super) refused: Vec<IpAddr>,
 }
@@ -159,7 +162,10 @@ impl Host for FakeHost {
 
     fn report(&mut self, event: Event<'_>) {
         match event {
-            Event::Ended { reason, .. } => self.ended.push(reason),
+            Event::Ended { reason, bytes, .. } => {
+                self.ended.push(reason);
+                self.bytes.push(bytes);
+            }
             Event::PeerRefused { peer, .. } => self.refused.push(peer.reveal()),
             Event::Allocated { .. } => (),
         }
@@ -209,7 +215,7 @@ impl World {
         let shared = Arc::new(Shared::new(options, auth, [seed; 32]));
         Self {
             relays: (0..workers)
-                .map(|worker| Relay::new(Arc::clone(&shared), [seed ^ worker; 32]))
+                .map(|n| Relay::new(Arc::clone(&shared), n.into(), [seed ^ n; 32]))
                 .collect(),
             hosts: (0..workers).map(|_| FakeHost::default()).collect(),
             shared,
@@ -405,6 +411,17 @@ impl World {
         self.pass(Duration::from_secs(secs));
     }
 
+    /// Datagrams that left their sender, and the bytes in them, over all workers.
+    pub(super) fn sent(&self) -> (u64, u64) {
+        let traffic = |relay: &Relay| {
+            let counters = relay.counters();
+            let sent = &counters.to_peers;
+            (sent.packets.value(), sent.bytes.value())
+        };
+        let all = self.relays.iter().map(traffic);
+        all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     pub(super) fn counters(&self, worker: usize) -> Arc<Counters> {
         self.relays[worker].counters()
     }
@@ -427,10 +444,11 @@ impl World {
         for relay in &self.relays {
             for id in relay.table.ids() {
                 let allocation = relay.table.get(id).unwrap();
-                let relayed: Vec<_> = allocation.relayed.iter().collect();
+                let grants = &*allocation.grants;
+                let relayed: Vec<_> = grants.relayed.iter().collect();
                 allocations.push(format!(
                     "{relayed:?} {:?} {:?} {:?}",
-                    allocation.permissions, allocation.channels, allocation.numbers
+                    grants.permissions, grants.channels, grants.numbers
                 ));
             }
         }

@@ -47,13 +47,17 @@ impl Driver {
             let table = &self.world.relays[party.worker].table;
             let id = table.id_of(&party.at).expect("the 5-tuple is known");
             let allocation = table.get(id).expect("it lives");
-            let relayed = allocation.relayed.iter().map(|it| (it.address, it.expires));
+            let relayed = allocation
+                .grants
+                .relayed
+                .iter()
+                .map(|it| (it.address, it.expires));
             let expected = shadow.relayed.iter().map(|(family, it)| {
                 let ip = self.shadow.relay_ip(*family).expect("it is served");
                 (SocketAddr::new(ip, it.port), Tick::from_millis(it.expires))
             });
             assert!(relayed.eq(expected), "relayed addresses of client {client}");
-            let permissions = allocation.permissions.iter();
+            let permissions = allocation.grants.permissions.iter();
             let permissions = permissions.map(|(peer, it)| (*peer, it.expires));
             let expected = shadow.permissions.iter();
             let expected = expected.map(|(peer, expires)| (*peer, Tick::from_millis(*expires)));
@@ -63,7 +67,7 @@ impl Driver {
                     .eq(expected.filter(|(_, expires)| *expires > now)),
                 "permissions of client {client}"
             );
-            let channels = allocation.channels.iter();
+            let channels = allocation.grants.channels.iter();
             let channels = channels.map(|(n, it)| (n.number(), it.peer.reveal(), it.expires));
             let expected = shadow.channels.iter();
             let expected = expected.map(|(n, (peer, it, _))| (*n, *peer, Tick::from_millis(*it)));

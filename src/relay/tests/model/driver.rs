@@ -16,7 +16,7 @@ use super::setup::{FORBIDDEN, Party, Setup, public};
 use super::shadow::{BEGINNING, Credential, Shadow};
 use crate::auth;
 use crate::relay::EndReason;
-use crate::relay::tests::world::{RELAY4, RELAY6, World, addr, ip, local};
+use crate::relay::tests::world::{Outcome, RELAY4, RELAY6, World, addr, ip, local};
 use crate::wire::Family;
 
 /// A world, its shadow, and what the clients know.
@@ -28,6 +28,8 @@ pub(super) struct Driver {
     transaction: u64,
     /// Fills payloads, so that they can be told apart.
     serial: u8,
+    /// What came of the last operation's packet, to the last byte.
+    pub(super) outcome: Option<Outcome>,
 }
 
 /// What a client keeps.
@@ -46,6 +48,7 @@ impl Driver {
             speakers: Vec::new(),
             transaction: 0,
             serial: 0,
+            outcome: None,
             world,
         };
         for client in 0..driver.shadow.parties.len() {
@@ -67,6 +70,7 @@ impl Driver {
     /// Where world and shadow differ.
     pub(super) fn step(&mut self, op: &Op) -> String {
         self.serial = self.serial.wrapping_add(1);
+        self.outcome = None;
         let seen = self.carry_out(op);
         self.compare();
         seen.map_or_else(String::new, |seen| format!("{seen:?}"))

@@ -88,6 +88,13 @@ pub(super) enum Data {
     },
 }
 
+impl Data {
+    /// Whether a client sends it.
+    pub(super) const fn is_sent(self) -> bool {
+        matches!(self, Self::Send { .. } | Self::Frame { .. })
+    }
+}
+
 /// With what a request is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Login {

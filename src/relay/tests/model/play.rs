@@ -11,9 +11,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::choices::Choices;
 use super::draw::Theme;
-use super::driver::Driver;
 use super::operation::Op;
 use super::setup::Setup;
+use super::stage::{Proof, Stage};
 
 /// Cases that are played where `VEILTURN_CASES` does not say: a few seconds' worth without optimisation.
 const CASES: u64 = 500;
@@ -23,17 +23,33 @@ const SHRINKS: usize = 2_000;
 
 #[test]
 fn a_relay_does_what_its_shadow_says() {
+    play(Proof::Shadow);
+}
+
+#[test]
+fn the_hairpin_comes_to_the_same_as_the_wire() {
+    let (cases, reached) = play(Proof::Twins);
+
+    println!("{reached} packets of {cases} cases reached another client");
+    assert!(reached >= cases, "the clients hardly reach each other");
+}
+
+/// Plays the default number of cases or those that were asked for: how many, and how often in them a client's packet
+/// reached another client.
+fn play(proof: Proof) -> (u64, u64) {
     if let Some(seed) = number("VEILTURN_SEED") {
-        return Case::draw(seed, true);
+        Case::draw(seed, proof, true);
+        return (0, 0);
     }
-    for seed in 0..number("VEILTURN_CASES").unwrap_or(CASES) {
-        Case::draw(seed, false);
-    }
+    let cases = number("VEILTURN_CASES").unwrap_or(CASES);
+    let reached = (0..cases).map(|seed| Case::draw(seed, proof, false)).sum();
+    (cases, reached)
 }
 
 /// A seed and what followed from it.
 struct Case {
     seed: u64,
+    proof: Proof,
     setup: Setup,
     ops: Vec<Op>,
 }
@@ -46,12 +62,12 @@ struct Failure {
 }
 
 impl Case {
-    /// Draws the operations of a case and plays them as they are drawn.
+    /// Draws the operations of a case and plays them as they are drawn; how often a client's packet reached another one.
     ///
     /// # Panics
     ///
     /// Where they fail; the message tells how to see it again.
-    fn draw(seed: u64, aloud: bool) {
+    fn draw(seed: u64, proof: Proof, aloud: bool) -> u64 {
         let choices = &mut Seeded(ChaCha12Rng::seed_from_u64(seed));
         let setup = Setup::draw(choices);
         let theme = Theme::draw(choices, &setup);
@@ -60,39 +76,48 @@ impl Case {
         if aloud {
             println!("{setup:#?}");
         }
+        let mut reached = 0;
         let played = quietly(|| {
-            let mut driver = Driver::new(&setup);
+            let mut stage = Stage::new(&setup, proof);
             for index in 0..len {
                 if index == ops.len() {
-                    ops.push(theme.op(choices, &driver));
+                    ops.push(theme.op(choices, stage.first()));
                 }
                 if aloud {
-                    println!("{index:3} {:9} ms  {:?}", driver.shadow.now, ops[index]);
+                    let now = stage.first().shadow.now;
+                    println!("{index:3} {now:9} ms  {:?}", ops[index]);
                 }
-                let seen = driver.step(&ops[index]);
+                let seen = stage.step(&ops[index]);
                 if aloud && !seen.is_empty() {
                     println!("                  {seen:.200}");
                 }
             }
-            driver.finish();
+            stage.finish();
+            reached = stage.reached;
         });
         if let Err(message) = played {
-            let case = Self { seed, setup, ops };
+            let case = Self {
+                seed,
+                proof,
+                setup,
+                ops,
+            };
             panic!("{}", case.report(&message));
         }
+        reached
     }
 
     /// Plays operations that were drawn before.
     fn play(&self, ops: &[Op]) -> Result<(), Failure> {
         let at = Cell::new(0);
         quietly(|| {
-            let mut driver = Driver::new(&self.setup);
+            let mut stage = Stage::new(&self.setup, self.proof);
             for (index, op) in ops.iter().enumerate() {
                 at.set(index);
-                driver.step(op);
+                stage.step(op);
             }
             at.set(ops.len());
-            driver.finish();
+            stage.finish();
         })
         .map_err(|message| Failure {
             at: at.get(),

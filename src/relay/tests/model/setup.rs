@@ -31,10 +31,22 @@ pub(super) const FLEET: &str = "50.0.0.0/8";
 /// A port that is refused in public scope.
 pub(super) const DENIED_PORT: u16 = 53;
 
+/// How data gets from one relayed address of the daemon to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carriage {
+    /// Not at all: what leaves a relay socket is lost.
+    Nothing,
+    /// By the kernel's loopback.
+    Wire,
+    /// By the hairpin, and where that does not reach by the kernel's loopback.
+    Hairpin,
+}
+
 /// What a case is played in.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) options: Options,
+    pub(super) carriage: Carriage,
     pub(super) workers: u8,
     /// Decides the relays' random choices.
     pub(super) seed: u8,
@@ -86,12 +98,21 @@ impl Setup {
         peers.fleet = vec![FLEET.parse().expect("a prefix")];
         peers.deny = vec!["9.9.9.0/24".parse().expect("a prefix")];
         peers.deny_ports = vec![DENIED_PORT..=DENIED_PORT];
-        Self {
+        let setup = Self {
             options,
-            workers: 1 + choices.byte(2),
+            carriage: Carriage::Nothing,
+            workers: 1 + choices.byte(3),
             seed: choices.byte(u8::MAX),
             ttl: choices.one(&[600, 1_500, 3_600]),
-        }
+        };
+        setup.carried(choices.one(&[Carriage::Nothing, Carriage::Wire, Carriage::Hairpin]))
+    }
+
+    /// The same with another carriage.
+    pub(super) fn carried(mut self, carriage: Carriage) -> Self {
+        self.options.hairpin = carriage == Carriage::Hairpin;
+        self.carriage = carriage;
+        self
     }
 
     /// Whether there are ports enough for one identity to reach its bound of reservations.

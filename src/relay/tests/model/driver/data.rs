@@ -3,10 +3,11 @@
 use super::packets::{frame, put_some, write_allocate, write_bind};
 use super::{Data, Driver, Garbled, Login, Party, Peer, Port, Wanted};
 use crate::masked::Masked;
-use crate::relay::DropReason;
 use crate::relay::tests::client::{Answer, Client, send_indication};
 use crate::relay::tests::model::seen::{Reply, Seen};
+use crate::relay::tests::model::setup::Carriage;
 use crate::relay::tests::world::Outcome;
+use crate::relay::{DropReason, Transport};
 use crate::wire::{Class, DontFragment, ErrorCode, Lifetime, Message, Method, XorPeerAddress};
 
 /// The next hop's MTU in every ICMP error.
@@ -26,7 +27,8 @@ impl Driver {
                     put_some(writer, dont_fragment.then_some(DontFragment));
                 });
                 let expected = self.shadow.send(client, peer, data, dont_fragment);
-                (self.send(client, &packet), expected)
+                let sent = self.send(client, &packet);
+                (self.carry(sent), self.shadow.carry(expected))
             }
             Data::Frame {
                 client,
@@ -36,7 +38,8 @@ impl Driver {
                 let data = self.payload(len);
                 let packet = frame(number, &data);
                 let expected = self.shadow.frame(client, number, data);
-                (self.send(client, &packet), expected)
+                let sent = self.send(client, &packet);
+                (self.carry(sent), self.shadow.carry(expected))
             }
             Data::Arrive { socket, from, len } => {
                 let socket = self.socket(socket)?;
@@ -59,6 +62,7 @@ impl Driver {
                 (outcome, self.shadow.icmp(socket, peer, error))
             }
         };
+        self.outcome = Some(seen.clone());
         let seen = Seen::read(seen);
         assert_eq!(seen, expected, "what came of it, and what is right");
         Some(seen)
@@ -111,13 +115,21 @@ impl Driver {
         self.world.serve_timers();
         self.shadow.serve(None);
         let Party { at, worker, .. } = self.shadow.parties[client];
-        match self.world.send_to(worker, &at, bytes) {
+        let before = self.world.sent();
+        let outcome = self.world.send_to(worker, &at, bytes);
+        let after = self.world.sent();
+        self.outcome = Some(outcome.clone());
+        match outcome {
             Outcome::Reply(bytes) => assert_harmless(&bytes),
             Outcome::Dropped(reason) => {
+                // The hairpin drops on behalf of the receiver what its sender has been charged for.
+                if after != before {
+                    self.shadow.sent(client, after.1 - before.1);
+                }
                 let _ = self.shadow.count(Err(reason));
             }
             sent @ Outcome::ToPeer { .. } => {
-                let seen = Seen::read(sent);
+                let seen = Seen::read(sent.clone());
                 let Seen::ToPeer {
                     to,
                     data,
@@ -130,8 +142,16 @@ impl Driver {
                 let peer = self.shadow.as_advertised(to);
                 let expected = self.shadow.send(client, peer, data, dont_fragment);
                 assert_eq!(seen, expected, "only what the client might have sent");
+                let came = self.carry(sent);
+                self.outcome = Some(came.clone());
+                assert_eq!(Seen::read(came), self.shadow.carry(expected));
             }
-            other @ Outcome::ToClient { .. } => panic!("a client is sent {other:?}"),
+            came @ Outcome::ToClient { .. } => {
+                let seen = Seen::read(came);
+                let (peer, data) = self.shadow.sender_side(&seen);
+                let expected = self.shadow.send(client, peer, data, false);
+                assert_eq!(seen, self.shadow.carry(expected));
+            }
         }
     }
 
@@ -168,6 +188,27 @@ impl Driver {
     fn send(&mut self, client: usize, packet: &[u8]) -> Outcome {
         let Party { at, worker, .. } = self.shadow.parties[client];
         self.world.send_to(worker, &at, packet)
+    }
+
+    /// Carries what left one relay socket for another to that one.
+    fn carry(&mut self, sent: Outcome) -> Outcome {
+        let Outcome::ToPeer { from, to, data, .. } = &sent else {
+            return sent;
+        };
+        if self.shadow.setup.carriage == Carriage::Nothing {
+            return sent;
+        }
+        let Some((worker, _)) = self.world.socket(*to) else {
+            return sent;
+        };
+        let (sender, _) = self.world.socket(*from).expect("it just sent");
+        let came = self.world.arrive(*to, *from, data).expect("it is open");
+        let hairpin = self.shadow.setup.carriage == Carriage::Hairpin;
+        if hairpin && let Outcome::ToClient { to, .. } = &came {
+            let stream = to.transport() != Transport::Udp;
+            assert!(stream && worker != sender, "a hairpin that was not taken");
+        }
+        came
     }
 
     fn payload(&self, len: usize) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::seen::{Form, Seen};
+use super::super::setup::Carriage;
 use super::{Allocation, Direction, Shadow};
 use crate::relay::DropReason;
 use crate::relay::tests::world::{RELAY4, RELAY4_BIND, ip, local};
@@ -49,6 +50,61 @@ impl Shadow {
     ) -> Seen {
         let seen = self.try_icmp(socket, peer, error);
         self.count(seen)
+    }
+
+    /// What becomes of data that leaves a relay socket for another one.
+    ///
+    /// The hairpin has to come to the same, so that it plays no role here, but for what it cannot reach: a stream of
+    /// another worker.
+    pub(in super::super) fn carry(&mut self, sent: Seen) -> Seen {
+        let Seen::ToPeer { from, to, data, .. } = &sent else {
+            return sent;
+        };
+        let socket = self.socket_at(*to);
+        match socket.filter(|_| self.setup.carriage != Carriage::Nothing) {
+            Some(socket) => self.arrive(socket, *from, data.clone()),
+            None => sent,
+        }
+    }
+
+    /// The peer that a client of this host was reached as, and the data that reached it.
+    ///
+    /// # Panics
+    ///
+    /// Where nobody was reached.
+    pub(in super::super) fn sender_side(&self, seen: &Seen) -> (SocketAddr, Vec<u8>) {
+        let Seen::ToClient { to, form, data } = seen else {
+            panic!("no client is reached by {seen:?}")
+        };
+        let client = self.parties.iter().position(|party| party.at == *to);
+        let allocation = &self.allocations[&client.expect("a client")];
+        let peer = match form {
+            Form::Indication(peer) => *peer,
+            Form::Channel(number) => allocation.channels[number].0,
+        };
+        let family = Family::of(peer.ip());
+        let ip = self.relay_ip(family).expect("the family is served");
+        let port = allocation.relayed[&family].port;
+        (SocketAddr::new(ip, port), data.clone())
+    }
+
+    /// Takes note of so many bytes that a client has sent.
+    pub(in super::super) fn sent(&mut self, client: usize, bytes: u64) {
+        let len = usize::try_from(bytes).expect("a datagram's bytes");
+        let spent = self.spend(client, Direction::ToPeer, len);
+        assert_eq!(spent, Ok(()), "only what the rate admits is sent");
+        let (packets, total) = &mut self.counts.to_peers;
+        (*packets, *total) = (*packets + 1, *total + bytes);
+    }
+
+    /// The relay socket that is bound to a local address.
+    fn socket_at(&self, to: SocketAddr) -> Option<usize> {
+        let family = Family::of(to.ip());
+        let ip = self.relay_ip(family)?;
+        let held = |allocation: &Allocation| allocation.relayed.get(&family).copied();
+        let mut held = self.allocations.values().filter_map(held);
+        held.find(|relayed| local(SocketAddr::new(ip, relayed.port)) == to)
+            .map(|relayed| relayed.socket)
     }
 
     /// Counts a drop.

@@ -4,6 +4,7 @@
 //! `tests/layering.rs` reads the `use` paths and holds it so. ARCHITECTURE.md tells the whole story.
 //!
 //! - [`time`], [`masked`]: moments and addresses as values.
+//! - [`certificate`]: a TLS certificate and its key, checked. Pure.
 //! - [`wire`]: the STUN and ChannelData codec. Pure.
 //! - [`auth`]: nonces, long-term keys, time-limited credentials and their claims. Pure.
 //! - [`relay`]: the TURN state machine (RFC 8656), without sockets or clocks. Pure.
@@ -15,6 +16,7 @@
 //! - [`cli`]: the verbs of the command line.
 
 pub mod auth;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const RULES: &[(&str, &[&str], &[&str])] = &[
     ("time", &[], PURE),
     ("masked", &[], PURE),
+    ("certificate", &["time"], PURE),
     ("wire", &["masked"], PURE),
     ("auth", &["wire", "time", "masked"], PURE),
     ("relay", &["wire", "auth", "time", "masked"], PURE),
@@ -15,8 +16,16 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("net", &[], &["tracing", "prometheus", "axum"]),
     (
         "config",
-        &["auth", "relay", "wire", "time", "masked", "ops"],
-        &["tokio", "socket2", "libc", "axum"],
+        &[
+            "auth",
+            "relay",
+            "wire",
+            "certificate",
+            "time",
+            "masked",
+            "ops",
+        ],
+        &["tokio", "socket2", "libc", "axum", "rustls"],
     ),
     (
         "ops",
@@ -26,7 +35,15 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "server",
         &[
-            "relay", "auth", "wire", "net", "config", "ops", "time", "masked",
+            "relay",
+            "auth",
+            "wire",
+            "certificate",
+            "net",
+            "config",
+            "ops",
+            "time",
+            "masked",
         ],
         &["clap"],
     ),

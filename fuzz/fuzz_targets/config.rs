@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use veilturn::config::{NoFiles, Source, TextFile, parse};
+use veilturn::time::UnixTime;
 
 fuzz_target!(|text: &str| {
     let source = Source {
@@ -14,6 +15,7 @@ fuzz_target!(|text: &str| {
         },
         variables: Vec::new(),
         files: &NoFiles,
+        now: UnixTime::from_secs(1_800_000_000),
     };
     match parse(source) {
         Ok(loaded) => assert!(!loaded.report.has_errors()),

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::{self, Config, Loaded, Location, Problem, Report, Severity};
 use crate::relay::RelayAddress;
+use crate::time::UnixTime;
 
 /// The arguments of `check`.
 #[derive(Args, Clone, Debug)]
@@ -44,7 +45,7 @@ pub(super) enum Outcome {
     Refused,
 }
 
-/// Checks the file with `variables` laid over it, and prints the findings.
+/// Checks the file with `variables` laid over it, as things stand at `now`, and prints the findings.
 ///
 /// # Errors
 ///
@@ -52,9 +53,10 @@ pub(super) enum Outcome {
 pub(super) fn run(
     args: &CheckArgs,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
+    now: UnixTime,
     out: &mut impl Write,
 ) -> io::Result<Outcome> {
-    let (report, summary) = match config::load(&args.config, variables) {
+    let (report, summary) = match config::load(&args.config, variables, now) {
         Ok(Loaded { config, report }) => (report, Some(Summary::new(&config))),
         Err(report) => (report, None),
     };
@@ -150,6 +152,8 @@ struct Summary {
     listeners: Vec<String>,
     relays: Vec<String>,
     ports: String,
+    /// The files of their chains.
+    certificates: Vec<String>,
     policy: &'static str,
     secrets: usize,
     users: usize,
@@ -160,6 +164,8 @@ impl Summary {
     fn new(config: &Config) -> Self {
         let relay = &config.relay;
         let listener = |listener: &config::Listener| format!("{listener}");
+        let certificates = config.tls.certificates.iter();
+        let chains = certificates.map(|files| files.chain.display().to_string());
         Self {
             realm: config.auth.realm.clone(),
             listeners: config.listeners.iter().map(listener).collect(),
@@ -169,6 +175,7 @@ impl Summary {
                 .map(shown)
                 .collect(),
             ports: format!("{}-{}", relay.ports.start(), relay.ports.end()),
+            certificates: chains.collect(),
             policy: config.policy(),
             secrets: config.auth.secrets.len(),
             users: config.auth.users.len(),
@@ -192,6 +199,9 @@ impl fmt::Display for Summary {
         writeln!(f, "listening  {}", self.listeners.join(", "))?;
         writeln!(f, "relaying   {}", self.relays.join(", "))?;
         writeln!(f, "ports      {}", self.ports)?;
+        if !self.certificates.is_empty() {
+            writeln!(f, "TLS        {}", self.certificates.join(", "))?;
+        }
         writeln!(f, "peers      {}", self.policy)?;
         writeln!(f, "secrets    {}", self.secrets)?;
         writeln!(f, "users      {}", self.users)?;
@@ -257,7 +267,8 @@ listen = "off"
     fn missing_file_is_refused() {
         let args = args(&["--config", "/nowhere/veilturn.toml"]);
         let mut printed = Vec::new();
-        let outcome = run(&args, [], &mut printed).expect("a buffer takes all");
+        let outcome =
+            run(&args, [], UnixTime::from_secs(0), &mut printed).expect("a buffer takes all");
         assert_eq!(outcome, Outcome::Refused);
         assert_eq!(
             String::from_utf8_lossy(&printed),
@@ -313,7 +324,8 @@ listen = "off"
         let path = file.path().to_str().expect("a path of text");
         let args = args(&[line, &[path]].concat());
         let mut printed = Vec::new();
-        let outcome = run(&args, [], &mut printed).expect("a buffer takes all");
+        let outcome =
+            run(&args, [], UnixTime::from_secs(0), &mut printed).expect("a buffer takes all");
         let printed = String::from_utf8(printed).expect("text");
         (outcome, printed.replace(path, "FILE"))
     }

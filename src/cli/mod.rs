@@ -82,7 +82,8 @@ pub fn main() -> ExitCode {
 }
 
 fn check(args: &check::CheckArgs) -> Result<(), Failure> {
-    match check::run(args, std::env::vars_os(), &mut io::stdout().lock()) {
+    let now = Clock::start().now().unix;
+    match check::run(args, std::env::vars_os(), now, &mut io::stdout().lock()) {
         Ok(check::Outcome::Sound) => Ok(()),
         Ok(check::Outcome::Refused) => Err(Failure::Told(ExitCode::from(2))),
         Err(error) => Err(Failure::runtime(error)),

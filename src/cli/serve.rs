@@ -11,7 +11,7 @@ use crate::auth::{self, Claims, Secret};
 use crate::config::{self, Config, Loaded};
 use crate::net;
 use crate::ops::{harden, logging};
-use crate::server::{self, Server};
+use crate::server::{self, Clock, Server};
 use crate::time::UnixTime;
 
 /// How long the credentials of `--dev` are valid, in seconds.
@@ -62,7 +62,8 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
 
 fn load(path: &Path) -> Result<Config, Failure> {
     let Loaded { config, report } =
-        config::load(path, std::env::vars_os()).map_err(Failure::usage)?;
+        config::load(path, std::env::vars_os(), Clock::start().now().unix)
+            .map_err(Failure::usage)?;
     if !report.problems.is_empty() {
         // Warnings about the configuration come before there is a log; a closed standard error is no reason to stop.
         let _ = writeln!(io::stderr(), "{report}");

@@ -4,15 +4,40 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{LogAddresses, LogFormat, LogLevel};
+use super::{ListenTransport, LogAddresses, LogFormat, LogLevel, TlsVersion};
 use crate::auth::{DEFAULT_SEPARATOR, PeerScope};
-use crate::relay::{ByteRate, OnExpiry, Transport};
+use crate::relay::{ByteRate, OnExpiry};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
 /// `listen.transport`.
-pub const TRANSPORT: Transport = Transport::Udp;
+pub const TRANSPORT: ListenTransport = ListenTransport::Udp;
+
+/// `streams.connections`: one for each of the default allocations.
+pub const CONNECTIONS: usize = 16_384;
+
+/// `streams.connections_per_prefix`: an office that blocks UDP has one address for everybody in it, and a browser opens
+/// a few connections for a call; sixty-four such prefixes are needed to take all connections.
+pub const CONNECTIONS_PER_PREFIX: usize = 256;
+
+/// `streams.handshake_timeout`: several round trips of the slowest mobile networks, retransmissions included.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `streams.idle_timeout`: a client that was challenged answers within a round trip.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `streams.send_queue`, in bytes: half a second of 4 Mbit/s, the rate of good video.
+pub const SEND_QUEUE: usize = 256 << 10;
+
+/// `streams.send_queue_age`: what is later than this is of no use in a conversation.
+pub const SEND_QUEUE_AGE: Duration = Duration::from_millis(500);
+
+/// `streams.keepalive`: shorter than firewalls remember an idle connection, some minutes.
+pub const KEEPALIVE: Duration = Duration::from_secs(MINUTE);
+
+/// `tls.min_version`: older versions are broken (RFC 8996), and some clients outside browsers do not speak 1.3.
+pub const MIN_TLS_VERSION: TlsVersion = TlsVersion::V1_2;
 
 /// `relay.ports`: the dynamic ports, as RFC 8656 section 7.2 recommends.
 pub const RELAY_PORTS: RangeInclusive<u16> = 49152..=65535;

@@ -1,9 +1,8 @@
 //! The keys of the file: each stands here once, with its type, its default and its bounds.
 //!
-//! `[auth]`, `[relay]` and `[peers]` have their own files. What is read here is complete only where nothing was
+//! `[[listen]]`, `[streams]`, `[tls]`, `[auth]`, `[relay]` and `[peers]` have their own files. What is read here is complete only where nothing was
 //! reported.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -11,14 +10,15 @@ use super::problem::Cause;
 use super::relaying::RelaySection;
 use super::section::{Found, Section};
 use super::users::AuthSection;
-use super::value::{Bytes, word};
-use super::{Config, Listener, Log, LogAddresses, Runtime, defaults, peers, relaying, users};
-use crate::relay::{Lifetimes, Limits, Options, Transport};
+use super::value::Bytes;
+use super::{Config, Log, LogAddresses, Runtime, defaults, listening, peers, relaying, tls, users};
+use crate::relay::{Lifetimes, Limits, Options};
 
 /// Reads the document.
 pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
     let realm = realm(root);
-    let listeners = listeners(root);
+    let listeners = listening::listeners(root);
+    let tls = root.table("tls", |section| tls::read(section, &listeners));
     let relay = root.table("relay", |relay| relaying::read(relay, &listeners));
     let auth = root.table("auth", |section| users::read(section, realm));
     let peers = root.table("peers", |section| peers::read(section, &auth.options));
@@ -48,6 +48,8 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
             software,
         },
         auth: auth.options,
+        tls,
+        streams: root.table("streams", listening::streams),
         log_addresses: root.table("privacy", log_addresses),
         log: root.table("log", log),
         metrics: root.table("metrics", metrics),
@@ -73,40 +75,6 @@ fn realm(root: &mut Section<'_, '_>) -> String {
     } else if bytes > ENOUGH_BYTES {
         let enough = ENOUGH_BYTES;
         root.report(at, "realm", Cause::RealmLong { bytes, enough });
-    }
-    value
-}
-
-fn listeners(root: &mut Section<'_, '_>) -> Vec<Found<Listener>> {
-    let mut seen = BTreeSet::new();
-    let listeners = root.tables("listen", |section| {
-        let addr = section.require::<SocketAddr>("addr", "the address and port to listen on");
-        let transport = transport(section);
-        let Found { at, value: addr } = addr?;
-        if addr.port() == 0 {
-            section.report(at.clone(), "addr", Cause::ListenerPortZero);
-        } else if !seen.insert(addr) {
-            section.report(at.clone(), "addr", Cause::Duplicate);
-        }
-        if is_group(addr.ip()) {
-            section.report(at.clone(), "addr", Cause::NotUnicast);
-        }
-        let value = Listener { addr, transport };
-        Some(Found { at, value })
-    });
-    if listeners.is_empty() {
-        root.report(root.place(), "listen", Cause::NoListener);
-    }
-    listeners.into_iter().flatten().collect()
-}
-
-fn transport(section: &mut Section<'_, '_>) -> Transport {
-    let Some(Found { at, value }) = section.get("transport") else {
-        return defaults::TRANSPORT;
-    };
-    if value != Transport::Udp {
-        let cause = Cause::TransportUnsupported(word(value));
-        section.report(at, "transport", cause);
     }
     value
 }

@@ -7,11 +7,13 @@
 pub mod defaults;
 mod env;
 mod file;
+mod listening;
 mod peers;
 pub mod problem;
 mod relaying;
 mod secret;
 mod section;
+mod tls;
 mod tree;
 mod users;
 mod value;
@@ -25,19 +27,26 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use self::problem::{Cause, FileFault, Location, Problem, Report, Severity};
 pub use self::secret::{Disk, Files, NoFiles, TextFile};
 use self::section::Reading;
 use crate::auth::{AuthOptions, Authenticator, PeerScope, Secret};
 pub use crate::ops::logging::{Log, LogFormat, LogLevel};
 pub use crate::ops::redact::LogAddresses;
-use crate::relay::{self, RelayAddress, Transport};
+use crate::relay::{self, RelayAddress};
+use crate::time::UnixTime;
 
 /// Everything that the daemon is told, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients are listened for; at least one.
     pub listeners: Vec<Listener>,
+    /// What a client's connection may cost.
+    pub streams: StreamOptions,
+    /// What TLS is spoken with.
+    pub tls: TlsOptions,
     /// What the core is told. Its `own_sockets` and `own_addresses` are filled in by [`Self::relay_options`].
     pub relay: relay::Options,
     /// Who may relay, and how that is proven. There is at least one secret or user.
@@ -53,18 +62,109 @@ pub struct Config {
 }
 
 /// One address that clients reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// The local address; an unspecified IPv6 address listens for IPv6 alone.
     pub addr: SocketAddr,
     /// What is spoken there.
-    pub transport: Transport,
+    pub transport: ListenTransport,
+    /// The upstreams that connections come from, each of which begins with a PROXY header that names its client. Empty:
+    /// clients connect themselves. Always empty for UDP.
+    pub proxy_protocol: Vec<IpNet>,
+}
+
+impl Listener {
+    /// Whether a connection from `source` may be served there: with upstreams configured, only theirs may, because
+    /// anybody else could claim to be any client.
+    #[must_use]
+    pub fn accepts(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.proxy_protocol.is_empty()
+            || self
+                .proxy_protocol
+                .iter()
+                .any(|upstream| upstream.contains(&source))
+    }
 }
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.addr, value::word(self.transport))
     }
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenTransport {
+    /// Datagrams.
+    Udp,
+    /// Streams.
+    Tcp,
+    /// Streams inside TLS.
+    Tls,
+    /// Streams; the first byte of each tells whether it is inside TLS.
+    Auto,
+}
+
+impl ListenTransport {
+    /// Whether connections are accepted there.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Whether some clients speak TLS there, so that a certificate is needed.
+    #[must_use]
+    pub const fn speaks_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Auto)
+    }
+}
+
+/// What a client's connection may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Connections open at once, over all workers.
+    pub connections: usize,
+    /// Of those, the connections from one client prefix: an IPv4 address, an IPv6 /64. Behind an upstream that sends
+    /// PROXY headers, it is the prefix of the client that the header names.
+    pub connections_per_prefix: usize,
+    /// From accepting a connection to its first valid message, PROXY header and TLS handshake included.
+    pub handshake_timeout: Duration,
+    /// How long a connection without an allocation may be silent after that.
+    pub idle_timeout: Duration,
+    /// What may wait to be sent on one connection, in bytes; at least twice the largest message.
+    pub send_queue: usize,
+    /// How long application data may wait before it is dropped.
+    pub send_queue_age: Duration,
+    /// After how long a silence TCP asks whether the other end still exists.
+    pub keepalive: Duration,
+}
+
+/// What TLS is spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The certificates, the default first; at least one where a listener speaks TLS.
+    pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// Where a certificate is, as the process finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and those that lead from it to its authority.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    V1_2,
+    /// RFC 8446.
+    V1_3,
 }
 
 /// How the daemon uses the machine.
@@ -101,9 +201,11 @@ pub struct Source<'a> {
     pub variables: Vec<(OsString, OsString)>,
     /// Where the files that it names are found.
     pub files: &'a dyn Files,
+    /// The time, which certificates are held against.
+    pub now: UnixTime,
 }
 
-/// Reads the configuration file at `path` and lays `variables` over it.
+/// Reads the configuration file at `path` and lays `variables` over it. Certificates have to be good at `now`.
 ///
 /// # Errors
 ///
@@ -111,6 +213,7 @@ pub struct Source<'a> {
 pub fn load(
     path: &Path,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
+    now: UnixTime,
 ) -> Result<Loaded, Report> {
     let name = path.display().to_string();
     let here = Disk {
@@ -131,6 +234,7 @@ pub fn load(
         files: &Disk {
             base: path.parent().map(Path::to_owned).unwrap_or_default(),
         },
+        now,
     })
 }
 
@@ -146,7 +250,7 @@ pub fn parse(source: Source<'_>) -> Result<Loaded, Report> {
         Err(problems) => return Err(Report::new(file, problems)),
     };
     let misplaced = env::apply(&mut root, source.variables);
-    let mut reading = Reading::new(source.files);
+    let mut reading = Reading::new(source.files, source.now);
     let config = reading.document(root, file::read);
     if source.file.open_to_all {
         reading.warn_of_inline_secrets();
@@ -179,11 +283,14 @@ impl Config {
     #[must_use]
     pub fn dev(port: u16, secret: Secret) -> Self {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut config = Reading::new(&NoFiles).document(tree::Table::empty(), file::read);
+        // No time, because no certificate is read.
+        let mut reading = Reading::new(&NoFiles, UnixTime::from_secs(0));
+        let mut config = reading.document(tree::Table::empty(), file::read);
         "veilturn".clone_into(&mut config.auth.realm);
         config.listeners.push(Listener {
             addr: SocketAddr::new(here, port),
-            transport: Transport::Udp,
+            transport: ListenTransport::Udp,
+            proxy_protocol: Vec::new(),
         });
         config.auth.secrets.push(secret);
         config.relay.ipv4 = Some(RelayAddress {

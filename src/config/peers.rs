@@ -93,6 +93,7 @@ fn net6(ip: Ipv6Addr, len: u8) -> IpNet {
     Ipv6Net::new_assert(ip, len).into()
 }
 
-fn values<T>(found: Vec<Found<T>>) -> Vec<T> {
+/// Without the places where they stand.
+pub(super) fn values<T>(found: Vec<Found<T>>) -> Vec<T> {
     found.into_iter().map(|each| each.value).collect()
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::auth::OptionsError;
+use crate::certificate::CertificateError;
 
 /// Everything that was found in one configuration, in the order of the file; variables of the environment last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -198,9 +199,9 @@ pub enum Cause {
         /// The other key.
         twin: String,
     },
-    /// A secret's file cannot be read.
+    /// A file that it names cannot be read.
     #[error("cannot read {}: {fault}", .path.display())]
-    SecretUnreadable {
+    FileUnreadable {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -308,12 +309,17 @@ pub enum Cause {
     /// No listener.
     #[error("missing: at least one [[listen]] with an addr is needed")]
     NoListener,
-    /// A transport that is known but not served.
-    #[error("\"{0}\" is not supported by this version; \"udp\" is")]
-    TransportUnsupported(&'static str),
     /// A listener whose port the system chooses.
     #[error("port 0 lets the system choose a port that no client can know")]
     ListenerPortZero,
+    /// Upstreams of a listener that has no connections.
+    #[error("a PROXY header stands at the start of a connection, which UDP does not have")]
+    ProxyWithoutStream,
+    /// Upstreams that are everybody.
+    #[error(
+        "{0} contains every address of its family: whoever reaches the port may claim to be any client"
+    )]
+    ProxyEverybody(ipnet::IpNet),
     /// No relay address.
     #[error(
         "needs ipv4 or ipv6 = {{ bind = \"…\" }}: an address of this machine that relayed traffic leaves from"
@@ -350,6 +356,27 @@ pub enum Cause {
         /// The listener's address as configured.
         listener: std::net::SocketAddr,
     },
+
+    // TLS.
+    /// A listener that speaks TLS, and nothing to speak it with.
+    #[error(
+        "missing: the listener {0} speaks TLS, which needs a [[tls.certificate]] with chain_file and key_file"
+    )]
+    CertificateNeeded(std::net::SocketAddr),
+    /// Certificates that no listener serves.
+    #[error(
+        "no listener speaks TLS (transport = \"tls\" or \"auto\"), so that the certificates are not served"
+    )]
+    CertificateUnused,
+    /// Too many certificates.
+    #[error("at most {most} certificates can be served")]
+    TooManyCertificates {
+        /// The limit.
+        most: usize,
+    },
+    /// A certificate or its key is wrong or questionable.
+    #[error("{0}")]
+    Certificate(CertificateError),
 
     // Peers.
     /// A prefix that contains everything.
@@ -400,7 +427,10 @@ impl Cause {
                 | Self::PrefixLocal(_)
                 | Self::NonStandardLifetime { .. }
                 | Self::MetricsPublic(_)
-        ) {
+                | Self::ProxyEverybody(_)
+                | Self::CertificateUnused
+        ) || matches!(self, Self::Certificate(error) if error.is_doubt())
+        {
             Severity::Warning
         } else {
             Severity::Error

@@ -1,6 +1,6 @@
 //! `[relay]`: the addresses and ports that relayed traffic leaves from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use super::file::is_group;
@@ -35,7 +35,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>])
     if let Some(ports) = &ports {
         for relay in [ipv4, ipv6].into_iter().flatten() {
             for listener in listeners {
-                report_overlap(section, ports, relay, listener.value);
+                report_overlap(section, ports, relay, listener.value.addr);
             }
         }
     }
@@ -141,9 +141,8 @@ fn report_overlap(
     section: &mut Section<'_, '_>,
     ports: &Found<RangeInclusive<u16>>,
     relay: RelayAddress,
-    listener: Listener,
+    addr: SocketAddr,
 ) {
-    let addr = listener.addr;
     let same_family = Family::of(addr.ip()) == Family::of(relay.bind);
     let same_address =
         addr.ip().to_canonical() == relay.bind || (addr.ip().is_unspecified() && same_family);

@@ -17,6 +17,11 @@ pub trait Files {
     ///
     /// Why it cannot be taken in.
     fn read(&self, path: &Path) -> Result<TextFile, FileFault>;
+
+    /// The path by which the process finds the file that the configuration calls `path`.
+    fn locate(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 }
 
 /// A file that was read.
@@ -56,6 +61,10 @@ impl Files for Disk {
             open_to_all,
         })
     }
+
+    fn locate(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
 }
 
 /// No files at all: every read fails.
@@ -75,7 +84,7 @@ pub(super) fn read_file(files: &dyn Files, path: &Path) -> (Option<Zeroizing<Str
     match files.read(&path()) {
         Err(fault) => {
             let path = path();
-            (None, vec![Cause::SecretUnreadable { path, fault }])
+            (None, vec![Cause::FileUnreadable { path, fault }])
         }
         Ok(file) => {
             let secret = file.text.trim_end_matches(['\r', '\n']).to_owned();

@@ -13,8 +13,10 @@ use zeroize::Zeroizing;
 use super::Files;
 use super::problem::{Cause, Location, Problem, nearest};
 use super::secret;
+use super::tls::NamedFile;
 use super::tree::{Entry, Node, Table, Value};
 use super::value::{Bounded, FromValue};
+use crate::time::UnixTime;
 
 /// What one run over a document gathers.
 pub(super) struct Reading<'f> {
@@ -24,6 +26,7 @@ pub(super) struct Reading<'f> {
     pub(super) keys: BTreeSet<String>,
     inline_secrets: Vec<InlineSecret>,
     files: &'f dyn Files,
+    now: UnixTime,
 }
 
 /// A secret that stands in the file itself.
@@ -54,12 +57,13 @@ pub(super) struct Section<'r, 'f> {
 }
 
 impl<'f> Reading<'f> {
-    pub(super) const fn new(files: &'f dyn Files) -> Self {
+    pub(super) const fn new(files: &'f dyn Files, now: UnixTime) -> Self {
         Self {
             problems: Vec::new(),
             keys: BTreeSet::new(),
             inline_secrets: Vec::new(),
             files,
+            now,
         }
     }
 
@@ -280,6 +284,26 @@ impl<'f> Section<'_, 'f> {
             self.report(at.clone(), file_key, cause);
         }
         secret.map(|value| Found { at, value })
+    }
+
+    /// The file that `key` names; what it is for is said where it is missing.
+    pub(super) fn file(&mut self, key: &'static str, purpose: &'static str) -> Option<NamedFile> {
+        let Found { at, value: path } = self.require::<PathBuf>(key, purpose)?;
+        match self.reading.files.read(&path) {
+            Ok(text) => {
+                let path = self.reading.files.locate(&path);
+                Some(NamedFile { at, path, text })
+            }
+            Err(fault) => {
+                self.report(at, key, Cause::FileUnreadable { path, fault });
+                None
+            }
+        }
+    }
+
+    /// The time at which the document is read.
+    pub(super) const fn now(&self) -> UnixTime {
+        self.reading.now
     }
 
     /// Whether `key` is given and was not read yet.

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::auth::mint;
+use crate::certificate::testing::{Issued, NOW};
 use crate::time::UnixTime;
 
 mod example;
 mod problems;
+mod tls;
 mod values;
 
 /// A secret that passes.
@@ -26,7 +28,7 @@ value = "Zk3vQ8r1TnJ0wXy5uB7cLd2eGh4sMp6a"
 "#;
 
 /// Files that exist only here: a name and what is in it.
-struct Shelf(Vec<(&'static str, &'static str)>);
+struct Shelf(Vec<(&'static str, String)>);
 
 impl Files for Shelf {
     fn read(&self, path: &Path) -> Result<TextFile, FileFault> {
@@ -53,6 +55,7 @@ fn read_with(text: &str, variables: &[(&str, &str)], files: &dyn Files) -> Resul
         file: closed(text),
         variables: variables.collect(),
         files,
+        now: NOW,
     })
 }
 

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use super::problem::{Cause, nearest};
 use super::tree::Value;
-use super::{LogAddresses, LogFormat, LogLevel};
+use super::{ListenTransport, LogAddresses, LogFormat, LogLevel, TlsVersion};
 use crate::auth::{BitRate, PeerScope};
-use crate::relay::{ByteRate, OnExpiry, Transport};
+use crate::relay::{ByteRate, OnExpiry};
 
 /// Something that a key can hold.
 pub(super) trait FromValue: Sized {
@@ -280,9 +280,17 @@ impl<T: Choice> FromText for T {
     }
 }
 
-impl Choice for Transport {
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("udp", Self::Udp), ("tcp", Self::Tcp), ("tls", Self::Tls)];
+impl Choice for ListenTransport {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("udp", Self::Udp),
+        ("tcp", Self::Tcp),
+        ("tls", Self::Tls),
+        ("auto", Self::Auto),
+    ];
+}
+
+impl Choice for TlsVersion {
+    const CHOICES: &'static [(&'static str, Self)] = &[("1.2", Self::V1_2), ("1.3", Self::V1_3)];
 }
 
 impl Choice for PeerScope {

@@ -208,7 +208,7 @@ impl Drop for Server {
 /// Bytes that a relay socket asks the kernel to buffer, each way: a burst of a video key frame at least.
 const RELAY_BUFFER: usize = 256 * 1024;
 
-/// Opens the listeners: each configured address once for every worker.
+/// Opens the UDP listeners: each configured address once for every worker.
 fn listen(
     config: &Config,
     workers: usize,
@@ -220,7 +220,13 @@ fn listen(
         send_buffer: runtime.send_buffer,
         offload,
     };
-    for Listener { addr, .. } in &config.listeners {
+    let listeners = || {
+        config
+            .listeners
+            .iter()
+            .filter(|listener| !listener.transport.is_stream())
+    };
+    for Listener { addr, .. } in listeners() {
         // Workers share a port, and with whoever else listens there they would share the clients as well. A socket that
         // shares with nobody tells.
         UdpSocket::relay(*addr, &options).map_err(|source| StartError::Listen {
@@ -230,7 +236,7 @@ fn listen(
     }
     let mut bound = Vec::new();
     let mut sockets: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in &config.listeners {
+    for listener in listeners() {
         // The first worker's socket settles the port, where the configuration leaves it open.
         let mut addr = listener.addr;
         for worker in &mut sockets {

@@ -41,7 +41,7 @@ fn it_names_every_key_that_is_read() {
     let mut named = BTreeSet::new();
     collect_keys("", &root, &mut named);
     let files = shelf();
-    let mut reading = Reading::new(&files);
+    let mut reading = Reading::new(&files, NOW);
     reading.document(root, file::read);
     assert_eq!(reading.keys, named);
 }
@@ -57,6 +57,8 @@ fn the_defaults_it_states_are_those_of_the_code() {
     stated.relay.ipv6 = None;
     stated.auth.secrets.truncate(1);
     stated.auth.users.clear();
+    stated.listeners.truncate(default.listeners.len());
+    stated.tls.certificates.clear();
     assert_eq!(format!("{stated:#?}"), format!("{default:#?}"));
 }
 
@@ -97,7 +99,9 @@ fn collect_keys(path: &str, table: &Table, keys: &mut BTreeSet<String>) {
 
 /// The files that the example names.
 fn shelf() -> Shelf {
-    Shelf(vec![
+    let issued = Issued::to(&["relay.example.org"]);
+    let text = |(path, text): (&'static str, &str)| (path, text.to_owned());
+    let files = [
         ("/run/credentials/veilturn.service/secret", SECRET),
         ("/etc/veilturn/studio-b.password", "pQ4nVx7LbHs1dKe8\n"),
         (
@@ -108,5 +112,8 @@ fn shelf() -> Shelf {
             "/etc/veilturn/studio-d.sha256",
             "07e934117abd40836e7c6329b54731b2b2d2a5f9a71f544922d75e0730d8251b\n",
         ),
-    ])
+        ("/etc/veilturn/tls/fullchain.pem", &issued.chain),
+        ("/etc/veilturn/tls/privkey.pem", &issued.key),
+    ];
+    Shelf(files.map(text).to_vec())
 }

@@ -37,7 +37,7 @@ veilturn.toml:2:1: error: relam: unknown key (did you mean "realm"?)
 veilturn.toml:3:1: error: listen[0].addr: missing: the address and port to listen on
 veilturn.toml:4:1: error: listen[0].adr: unknown key (did you mean "addr"?)
 veilturn.toml:6:8: error: listen[1].addr: "192.0.2.1" is not an address with a port, such as "0.0.0.0:3478" or "[::]:3478"
-veilturn.toml:7:13: error: listen[1].transport: "tdp" is not one of udp, tcp, tls (did you mean "tcp"?)
+veilturn.toml:7:13: error: listen[1].transport: "tdp" is not one of udp, tcp, tls, auto (did you mean "tcp"?)
 veilturn.toml:9:9: error: relay.ports: "49152:65535" is not a port or a range of ports, such as "53" or "49152-65535"
 veilturn.toml:10:17: error: relay.ipv4.bind: an unspecified address cannot be relayed from: peers know a client by this one address, so name it
 veilturn.toml:10:28: error: relay.ipv4.advertize: unknown key (did you mean "advertise"?)
@@ -143,6 +143,7 @@ fn variable_that_is_not_text_is_refused() {
         file: closed(MINIMAL),
         variables: vec![(name, OsString::from_vec(vec![0xff]))],
         files: &NoFiles,
+        now: NOW,
     })
     .expect_err("not text");
     assert_eq!(report.problems[0].cause, Cause::VariableNotText);
@@ -162,7 +163,11 @@ const CHANGES: &str = r#"
 "relay.test" | "a\"b" | realm: must be 1 to 127 characters
 1:3478" | 1:0" | warning: listen[0].addr: port 0
 192.0.2.1:3478 | 224.0.0.1:3478 | listen[0].addr: a multicast
-:3478" | :3478"¶transport = "tls" | "tls" is not supported by this version; "udp" is
+:3478" | :3478"¶transport = "tls" | tls.certificate: missing: the listener 192.0.2.1:3478 speaks TLS
+:3478" | :3478"¶transport = "auto" | tls.certificate: missing: the listener 192.0.2.1:3478 speaks TLS
+:3478" | :3478"¶proxy_protocol = ["10.0.0.0/8"] | listen[0].proxy_protocol: a PROXY header stands
+:3478" | :3478"¶transport = "tcp"¶proxy_protocol = ["10.0.0.0/33"] | listen[0].proxy_protocol[0]: "10.0.0.0/33" is not a prefix
+:3478" | :3478"¶transport = "tcp"¶proxy_protocol = ["0.0.0.0/0"] | warning: listen[0].proxy_protocol: 0.0.0.0/0 contains
 :3478" | :50000" | relay.ports: the relay ports contain port 50000 of the listener 192.0.2.1:50000
 192.0.2.1:3478" | 0.0.0.0:50000" | contain port 50000 of the listener 0.0.0.0:50000
 { bind = "192.0.2.1" | { bind = "2001:db8::1" | relay.ipv4.bind: must be an IPv4 address
@@ -221,6 +226,13 @@ const ADDITIONS: &str = r#"
 [peers]¶deny_ports = ["20-10"] | peers.deny_ports[0]: "20-10" is not a port
 [peers]¶deny_ports = [0] | peers.deny_ports[0]: "0" is not a port
 [peers]¶policy = "publc" | (did you mean "public"?)
+[[listen]]¶addr = "192.0.2.1:443"¶transport = "tcp"¶[[listen]]¶addr = "192.0.2.1:443"¶transport = "tcp" | listen[2].addr: is given twice
+[streams]¶connections = 0 | streams.connections: must be between 1 and 1000000
+[streams]¶handshake_timeout = "2m" | streams.handshake_timeout: must be between 1s and 1m
+[streams]¶send_queue = "64KiB" | streams.send_queue: must be between 128KiB and 64MiB
+[streams]¶send_queue_age = "0s" | streams.send_queue_age: must be between 10ms and 1m
+[streams]¶keepalive = "1s" | streams.keepalive: must be between 10s and 2h
+[tls]¶min_version = "1.1" | tls.min_version: "1.1" is not one of 1.2, 1.3 (did you mean "1.2"?)
 [metrics]¶listen = "0.0.0.0:9641" | warning: metrics.listen: metrics are served without
 [runtime]¶receive_buffer = "1KiB" | runtime.receive_buffer: must be between 64KiB and 1024MiB
 [runtime]¶workers = 1.5 | runtime.workers: must be a whole number from 0 to 4294967295, not a fraction
@@ -294,7 +306,7 @@ fn secret_in_a_file_that_everybody_can_read_is_questionable() {
     };
     let outside = MINIMAL.replace(&format!("value = \"{SECRET}\""), "value_file = \"s\"");
     let causes = || -> Vec<Cause> {
-        let loaded = load(&path, []).expect("it can be served");
+        let loaded = load(&path, [], NOW).expect("it can be served");
         loaded
             .report
             .problems
@@ -323,7 +335,7 @@ fn configuration_file_that_cannot_be_taken_in_is_one_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("veilturn.toml");
     let cause = || {
-        load(&path, [])
+        load(&path, [], NOW)
             .expect_err("refused")
             .problems
             .remove(0)

@@ -16,7 +16,8 @@ fn minimal_document_serves_with_defaults() {
         config.listeners,
         [Listener {
             addr: "192.0.2.1:3478".parse().unwrap(),
-            transport: Transport::Udp,
+            transport: ListenTransport::Udp,
+            proxy_protocol: Vec::new(),
         }]
     );
     assert_eq!(config.auth.secrets[0].id(), "a");
@@ -27,6 +28,8 @@ fn minimal_document_serves_with_defaults() {
     assert_eq!(config.relay.software, None);
     assert_eq!(config.log_addresses, LogAddresses::Pseudonym);
     assert_eq!(config.metrics, defaults::METRICS);
+    assert_eq!(config.streams.send_queue, defaults::SEND_QUEUE);
+    assert_eq!(config.tls.certificates, []);
 }
 
 #[test]
@@ -129,9 +132,67 @@ receive_buffer = "512KiB"
 }
 
 #[test]
+fn written_limits_of_streams_reach_their_fields() {
+    let text = MINIMAL.to_owned()
+        + r#"
+[streams]
+connections = 100
+connections_per_prefix = 10
+handshake_timeout = "5s"
+idle_timeout = "1m"
+send_queue = "1MiB"
+send_queue_age = "200ms"
+keepalive = "30s"
+[tls]
+min_version = "1.3"
+"#;
+    let config = config(&text, &[]);
+    let streams = StreamOptions {
+        connections: 100,
+        connections_per_prefix: 10,
+        handshake_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(60),
+        send_queue: 1 << 20,
+        send_queue_age: Duration::from_millis(200),
+        keepalive: Duration::from_secs(30),
+    };
+    assert_eq!(config.streams, streams);
+    assert_eq!(config.tls.min_version, TlsVersion::V1_3);
+}
+
+#[test]
+fn one_port_may_be_listened_on_by_udp_and_by_streams() {
+    let text = format!("{MINIMAL}\n[[listen]]\naddr = \"192.0.2.1:3478\"\ntransport = \"tcp\"\n");
+    let transports: Vec<_> = config(&text, &[])
+        .listeners
+        .iter()
+        .map(|l| l.transport)
+        .collect();
+    assert_eq!(transports, [ListenTransport::Udp, ListenTransport::Tcp]);
+}
+
+#[test]
+fn listener_with_upstreams_accepts_theirs_alone() {
+    let text = format!(
+        "{MINIMAL}\n[[listen]]\naddr = \"[::]:443\"\ntransport = \"tcp\"\n\
+         proxy_protocol = [\"10.0.0.0/8\", \"2001:db8::/32\"]\n"
+    );
+    let listeners = config(&text, &[]).listeners;
+    let accepts =
+        |listener: usize, source: &str| listeners[listener].accepts(source.parse().unwrap());
+    for upstream in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"] {
+        assert!(accepts(1, upstream), "{upstream}");
+    }
+    for stranger in ["192.0.2.9", "::ffff:192.0.2.9", "2001:db9::1", "::"] {
+        assert!(!accepts(1, stranger), "{stranger}");
+        assert!(accepts(0, stranger), "{stranger}");
+    }
+}
+
+#[test]
 fn secret_file_loses_the_newline_at_its_end() {
     let text = MINIMAL.replace(&format!("value = \"{SECRET}\""), "value_file = \"s\"");
-    let files = Shelf(vec![("s", "Zk3vQ8r1TnJ0wXy5uB7cLd2eGh4sMp6a\r\n")]);
+    let files = Shelf(vec![("s", format!("{SECRET}\r\n"))]);
     let config = read_with(&text, &[], &files).expect("valid").config;
     assert!(is(&config.auth.secrets[0], SECRET));
 }

@@ -1,9 +1,10 @@
 //! Every metric: its name, unit, help and labels, in one place.
 //!
 //! A [`Snapshot`] holds plain numbers, filled in by the shell from the counters of all workers when somebody asks. The
-//! value of a label is always a `&'static str`, a word of the program: no address, user, call or other thing of a
-//! client can get into a metric, and the number of series does not grow with their number.
+//! value of a label is a word of the program or, for a certificate, of the configuration: no address, user, call or
+//! other thing of a client can get into a metric, and the number of series does not grow with their number.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -74,6 +75,8 @@ pub struct Snapshot {
     pub ipv4_ports: Ports,
     /// Relay ports, IPv6.
     pub ipv6_ports: Ports,
+    /// The TLS certificates in service; each name once.
+    pub certificates: Vec<CertificateExpiry>,
 }
 
 impl Snapshot {
@@ -94,6 +97,7 @@ impl Snapshot {
             auth_failures: Vec::new(),
             ipv4_ports: Ports::default(),
             ipv6_ports: Ports::default(),
+            certificates: Vec::new(),
         }
     }
 }
@@ -134,6 +138,15 @@ pub struct Ports {
     pub total: u64,
     /// Those that an allocation or a reservation holds.
     pub in_use: u64,
+}
+
+/// Until when a TLS certificate is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateExpiry {
+    /// The file of its chain, as configured.
+    pub name: Arc<str>,
+    /// The last moment of its validity.
+    pub at: UnixTime,
 }
 
 /// Turns a snapshot into metrics whenever it is asked.
@@ -185,7 +198,7 @@ struct Family {
 }
 
 /// The values of the labels, in the order of [`Family::labels`], and the number.
-struct Sample(Vec<&'static str>, u64);
+struct Sample(Vec<Cow<'static, str>>, u64);
 
 fn families(snapshot: &Snapshot, health: Health) -> Vec<Family> {
     let process = process(snapshot, health).into_iter();
@@ -193,11 +206,12 @@ fn families(snapshot: &Snapshot, health: Health) -> Vec<Family> {
         .chain(allocations(snapshot))
         .chain(traffic(snapshot))
         .chain(requests(snapshot))
+        .chain([certificates(snapshot)])
         .collect()
 }
 
 fn process(snapshot: &Snapshot, health: Health) -> [Family; 3] {
-    let version = vec![Sample(vec![env!("CARGO_PKG_VERSION")], 1)];
+    let version = labelled([(env!("CARGO_PKG_VERSION"), 1)]);
     [
         gauge(
             "veilturn_build_info",
@@ -310,7 +324,7 @@ fn requests(snapshot: &Snapshot) -> [Family; 2] {
             "STUN and TURN responses, by method and error code.",
             &["method", "code"],
             responses
-                .map(|r| Sample(vec![r.method, r.code], r.count))
+                .map(|r| Sample(vec![r.method.into(), r.code.into()], r.count))
                 .collect(),
         ),
         counter(
@@ -320,6 +334,20 @@ fn requests(snapshot: &Snapshot) -> [Family; 2] {
             labelled(failures.map(|failure| (failure.reason, failure.count))),
         ),
     ]
+}
+
+fn certificates(snapshot: &Snapshot) -> Family {
+    let certificates = snapshot.certificates.iter();
+    let expiries = certificates.map(|certificate| {
+        let name = certificate.name.to_string().into();
+        Sample(vec![name], certificate.at.as_secs())
+    });
+    gauge(
+        "veilturn_tls_certificate_expiry_timestamp_seconds",
+        "When a TLS certificate in service expires, in seconds since 1970, by the file of its chain.",
+        &["name"],
+        expiries.collect(),
+    )
 }
 
 const fn gauge(
@@ -359,7 +387,7 @@ fn single(value: u64) -> Vec<Sample> {
 fn labelled(values: impl IntoIterator<Item = (&'static str, u64)>) -> Vec<Sample> {
     let values = values.into_iter();
     values
-        .map(|(label, value)| Sample(vec![label], value))
+        .map(|(label, value)| Sample(vec![label.into()], value))
         .collect()
 }
 
@@ -368,7 +396,7 @@ impl From<Family> for MetricFamily {
         let metric = |Sample(values, number): Sample| {
             let mut metric = Metric::default();
             let pairs = family.labels.iter().zip(values);
-            metric.set_label(pairs.map(|(name, value)| label(name, value)).collect());
+            metric.set_label(pairs.map(|(name, value)| label(name, &value)).collect());
             // A float holds every whole number up to 2^53, which no counter here reaches.
             let value = number as f64;
             if family.kind == MetricType::COUNTER {

@@ -11,7 +11,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
+use super::renewal::Renewal;
 use super::{Server, StartError};
+use crate::certificate::date;
 use crate::config::Config;
 use crate::net;
 use crate::ops::http;
@@ -75,6 +77,8 @@ pub fn serve(
         if let Some(limit) = sd_notify::watchdog_enabled() {
             tokio::spawn(reassure(server.vitals(), limit / 2));
         }
+        let renewal = Renewal::new(Arc::clone(&server.certificates), server.clock);
+        tokio::spawn(renewal.map_err(ServeError::Runtime)?.run());
         announce(config, &server);
         ready(&server).map_err(ServeError::Ready)?;
         notify(NotifyState::Ready);
@@ -107,6 +111,10 @@ fn announce(config: &Config, server: &Server) {
     );
     for addr in server.listeners() {
         info!(%addr, "listening");
+    }
+    for certificate in server.certificates.expires() {
+        let expires = date(certificate.at);
+        info!(file = %certificate.name, %expires, "serving a certificate");
     }
     for relay in config.relay.ipv4.iter().chain(&config.relay.ipv6) {
         info!(bind = %relay.bind, advertise = %relay.advertise, peers = config.policy(), "relaying");
@@ -148,8 +156,6 @@ async fn drain(server: &Server, patience: Duration, signals: &mut Signals) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Does not end it: a service manager or a closed terminal sends it for other reasons.
-    hangup: Signal,
 }
 
 impl Signals {
@@ -157,17 +163,13 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => warn!("this version does not reload its configuration: restart it"),
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

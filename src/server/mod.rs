@@ -6,9 +6,11 @@
 mod clock;
 mod daemon;
 mod heart;
+mod renewal;
 mod sockets;
 mod stop;
 mod thread;
+mod tls;
 mod vitals;
 mod worker;
 
@@ -25,6 +27,7 @@ pub use self::daemon::{ServeError, serve};
 use self::heart::Heart;
 use self::stop::Stop;
 use self::thread::{WorkerHandle, WorkerStart};
+pub use self::tls::{ALPN_NAT_DISCOVERY, ALPN_TURN, Certificates, LoadError, Reload};
 use self::vitals::ServerVitals;
 use crate::auth::{Authenticator, OptionsError};
 use crate::config::{Config, Listener};
@@ -42,6 +45,8 @@ pub struct Server {
     /// The wall clock when it started.
     started: UnixTime,
     shared: Arc<Shared>,
+    /// What its TLS listeners serve.
+    certificates: Arc<Certificates>,
     workers: Vec<WorkerHandle>,
     /// Hears of each worker that returns.
     returned: mpsc::Receiver<()>,
@@ -68,6 +73,9 @@ pub enum StartError {
         /// Why.
         source: BindError,
     },
+    /// A certificate cannot be served.
+    #[error(transparent)]
+    Certificate(#[from] LoadError),
     /// The credentials in the configuration cannot work.
     #[error(transparent)]
     Credentials(#[from] OptionsError),
@@ -95,6 +103,7 @@ impl Server {
             0 => available_parallelism().map_or(1, usize::from),
             configured => configured,
         };
+        let certificates = Certificates::load(&config.tls, clock.now().unix)?;
         check_relay_addresses(config, offload)?;
         let (listeners, sockets) = listen(config, count, offload)?;
         let own_sockets = listeners.iter().copied().chain(config.metrics).collect();
@@ -108,6 +117,7 @@ impl Server {
             clock,
             started: clock.now().unix,
             shared,
+            certificates: Arc::new(certificates),
             workers: Vec::new(),
             returned,
         };
@@ -153,6 +163,7 @@ impl Server {
             clock: self.clock,
             started: self.started,
             shared: Arc::clone(&self.shared),
+            certificates: Arc::clone(&self.certificates),
             workers,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::heart::Heart;
+use super::tls::Certificates;
 use crate::auth::Reject;
 use crate::net::UdpSocket;
 use crate::ops::metrics::{Count, Health, Ports, Responses, Snapshot, Traffic, Vitals};
@@ -16,6 +17,7 @@ pub(super) struct ServerVitals {
     pub(super) clock: Clock,
     pub(super) started: UnixTime,
     pub(super) shared: Arc<Shared>,
+    pub(super) certificates: Arc<Certificates>,
     pub(super) workers: Vec<WorkerVitals>,
 }
 
@@ -42,6 +44,7 @@ impl Vitals for ServerVitals {
         for worker in &self.workers {
             add(worker, &mut snapshot);
         }
+        snapshot.certificates = self.certificates.expires();
         snapshot.ipv4_ports = self.ports(Family::V4);
         snapshot.ipv6_ports = self.ports(Family::V6);
         snapshot

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use super::super::metrics::{Count, Ports, Responses, Snapshot, Traffic};
+use super::super::metrics::{CertificateExpiry, Count, Ports, Responses, Snapshot, Traffic};
 use super::*;
 use crate::relay::{DropReason, EndReason};
 use crate::time::UnixTime;
@@ -53,6 +53,7 @@ async fn metrics_show_every_number_of_the_snapshot() {
             "veilturn_start_time_seconds 1700000000",
             "veilturn_stun_responses_total{code=\"401\",method=\"allocate\"} 9",
             "veilturn_stun_responses_total{code=\"success\",method=\"allocate\"} 10",
+            "veilturn_tls_certificate_expiry_timestamp_seconds{name=\"a/b \\\"c\\\".pem\"} 1800000000",
         ]
         .map(str::to_owned),
     );
@@ -79,7 +80,7 @@ async fn every_metric_is_described_and_named_by_the_rules() {
         assert!(answer.contains(&format!("# HELP {name} ")), "{name}");
         kinds += 1;
     }
-    assert_eq!(kinds, 15);
+    assert_eq!(kinds, 16);
 }
 
 #[tokio::test]
@@ -222,6 +223,10 @@ impl Vitals for Patient {
                 total: 100,
                 in_use: 3,
             },
+            certificates: vec![CertificateExpiry {
+                name: "a/b \"c\".pem".into(),
+                at: UnixTime::from_secs(1_800_000_000),
+            }],
             ..Snapshot::new(UnixTime::from_secs(1_700_000_000))
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! One worker on the first core, parties and peers on the second: they send a bounded round of datagrams, then receive
 //! all of them, so that nothing is lost and what is counted has been delivered. The bare forwarder has the same
-//! sockets and takes the same hops, but knows nothing of TURN: one `recvfrom` and one `sendto` for each datagram.
+//! sockets, but knows nothing of TURN: one `recvfrom` and one `sendto` for each datagram and hop. In a call it takes the
+//! hop between two relay sockets that the daemon's hairpin saves.
 //!
 //! After criterion's figures, both are measured in turns, and the medians of the ratios are printed.
 #![expect(

@@ -73,6 +73,29 @@ fn to_client(c: &mut Criterion) {
     group.finish();
 }
 
+/// Application data from one party of a call to the other, without the kernel in between.
+fn hairpin(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hairpin");
+    group.throughput(Throughput::Elements(1));
+    let mut world = World::with_hairpin(2);
+    let party = world.calls(2, Peer::Relayed)[0];
+    for (kind, mut buffer) in [
+        ("channel", party.channel_data(AUDIO)),
+        ("indication", party.send_indication(AUDIO)),
+    ] {
+        // The packet is rewritten where it lies, so that it is put there again each time.
+        let sent = buffer.datagram().to_owned();
+        group.bench_function(BenchmarkId::new(kind, "channel"), |b| {
+            b.iter(|| {
+                buffer.refill(&sent);
+                let verdict = world.on_client(black_box(&party.at), &mut buffer.packet());
+                assert!(matches!(black_box(verdict), Verdict::ToClient { .. }));
+            });
+        });
+    }
+    group.finish();
+}
+
 /// ChannelData both ways among more and more allocations, half of them IPv4 and half IPv6, in calls of two.
 fn growth(c: &mut Criterion) {
     let mut group = c.benchmark_group("growth");
@@ -96,6 +119,19 @@ fn growth(c: &mut Criterion) {
             b.iter(|| {
                 let (_, token, peer) = next.next().expect("a cycle");
                 let verdict = world.on_peer(*token, *peer, &mut buffer.packet());
+                assert!(matches!(black_box(verdict), Verdict::ToClient { .. }));
+            });
+        });
+        drop(world);
+        let mut world = World::with_hairpin(allocations);
+        // The same parties: their order, and what a packet brings along, do not depend on the hairpin.
+        world.calls(allocations, Peer::Relayed);
+        // Every party has the same channel, so that a header is overwritten by an equal one.
+        let mut buffer = parties[0].channel_data(AUDIO);
+        group.bench_function(BenchmarkId::new("hairpin", allocations), |b| {
+            b.iter(|| {
+                let (at, _, _) = next.next().expect("a cycle");
+                let verdict = world.on_client(at, &mut buffer.packet());
                 assert!(matches!(black_box(verdict), Verdict::ToClient { .. }));
             });
         });
@@ -220,5 +256,5 @@ fn visits(parties: &[Party]) -> Vec<(FiveTuple, RelayToken, SocketAddr)> {
         .collect()
 }
 
-criterion_group!(benches, to_peer, to_client, growth, requests);
+criterion_group!(benches, to_peer, to_client, hairpin, growth, requests);
 criterion_main!(benches);

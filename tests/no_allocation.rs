@@ -43,6 +43,24 @@ fn a_send_indication_allocates_nothing() {
 }
 
 #[test]
+fn the_hairpin_allocates_nothing() {
+    let mut world = World::with_hairpin(8);
+    for party in world.calls(8, Peer::Relayed) {
+        for mut buffer in [party.channel_data(160), party.send_indication(1_000)] {
+            let sent = buffer.datagram().to_owned();
+            assert_eq!(
+                allocations(|| {
+                    buffer.refill(&sent);
+                    let verdict = world.on_client(&party.at, &mut buffer.packet());
+                    assert!(matches!(verdict, Verdict::ToClient { .. }));
+                }),
+                0
+            );
+        }
+    }
+}
+
+#[test]
 fn a_data_indication_allocates_nothing() {
     let mut world = World::new(8);
     for party in world.calls(8, Peer::Public) {

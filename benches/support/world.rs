@@ -64,8 +64,17 @@ pub(crate) struct Buffer {
 
 impl World {
     /// A relay without allocations, with room for `allocations`: more than one address has ports where calls of both
-    /// families are held.
+    /// families are held. Data leaves by its relay sockets, whoever it is for.
     pub(crate) fn new(allocations: usize) -> Self {
+        Self::of(allocations, false)
+    }
+
+    /// As [`Self::new`], with data for the relay's own clients delivered at once.
+    pub(crate) fn with_hairpin(allocations: usize) -> Self {
+        Self::of(allocations, true)
+    }
+
+    fn of(allocations: usize, hairpin: bool) -> Self {
         let secret = Secret::new("bench", Zeroizing::new(vec![0x5A; 32])).expect("a sound secret");
         let config = Config::dev(0, secret.clone());
         let mut options = config.relay_options(Vec::new(), Vec::new());
@@ -79,6 +88,7 @@ impl World {
         options.ipv4 = relay("192.88.1.5");
         options.ipv6 = relay("2600:1::5");
         options.ports = 1024..=65535;
+        options.hairpin = hairpin;
         options.lifetimes.quarantine = Duration::ZERO;
         options.limits.allocations = allocations;
         // Budgets that are asked but never used up, since time stands still.
@@ -264,6 +274,11 @@ impl Buffer {
     pub(crate) fn refill(&mut self, datagram: &[u8]) {
         self.len = datagram.len();
         self.bytes[HEADROOM..HEADROOM + self.len].copy_from_slice(datagram);
+    }
+
+    /// The datagram in it.
+    pub(crate) fn datagram(&self) -> &[u8] {
+        &self.bytes[HEADROOM..HEADROOM + self.len]
     }
 
     pub(crate) fn packet(&mut self) -> Packet<'_> {

@@ -24,6 +24,10 @@ mod expiry;
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
+mod hairpin;
+#[cfg(test)]
+mod hairpin_races;
+#[cfg(test)]
 mod icmp;
 #[cfg(test)]
 mod lifecycle;

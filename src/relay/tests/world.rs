@@ -574,7 +574,7 @@ pub(super) fn ip(text: &str) -> IpAddr {
 }
 
 /// A buffer whose free parts are not zero, so that a padding byte that nobody wrote shows.
-fn buffer(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn buffer(bytes: &[u8]) -> Vec<u8> {
     let mut buf = vec![0xA5; MIN_BUFFER + bytes.len()];
     buf[HEADROOM..HEADROOM + bytes.len()].copy_from_slice(bytes);
     buf

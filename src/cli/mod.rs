@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file a verb. Exit codes: 0 done, 1 failed at run time, 2 wrong usage or
 //! configuration.
 
+mod bench;
 mod check;
 mod demo;
 mod mint;
@@ -40,6 +41,8 @@ enum Verb {
     Mint(mint::MintArgs),
     /// Hold a masked call on this machine, and show what each party saw of the other.
     Demo(demo::DemoArgs),
+    /// Put a load on a TURN server, and tell what it bears.
+    Bench(Box<bench::BenchArgs>),
 }
 
 /// Why a verb failed; decides the exit code.
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check(&args),
         Verb::Mint(args) => mint(&args),
         Verb::Demo(args) => demo(args),
+        Verb::Bench(args) => bench(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +124,17 @@ fn demo(args: demo::DemoArgs) -> Result<(), Failure> {
         Ok(demo::Outcome::Broken) => Err(Failure::Told(ExitCode::from(1))),
         Err(error) => Err(Failure::runtime(error)),
     }
+}
+
+fn bench(args: &bench::BenchArgs) -> Result<(), Failure> {
+    let now = Clock::start().now().unix;
+    bench::run(args, now, &mut io::stdout().lock(), &mut io::stderr()).map_err(|error| {
+        if error.is_usage() {
+            Failure::usage(error)
+        } else {
+            Failure::runtime(error)
+        }
+    })
 }
 
 /// A secret that nobody else has, for a relay that lives as long as this process.

@@ -171,7 +171,8 @@ impl Generator {
             }
         }
         let end = self.clock().nanos();
-        let sending = end - progress.start;
+        // A frame takes as long as there is to the next one.
+        let sending = (end - progress.start).max(progress.schedule.due(progress.frame));
         self.drain(&mut progress)?;
         let last = self.mark(&mut progress, (end, sent));
         // What is left of a second is no second.
@@ -247,8 +248,9 @@ impl Generator {
         } else if sleep > 0 {
             progress.idle += progress.last.max(now) - now;
         }
+        // Requests of the clients are among what the kernel took, but do not count.
         let report = self.places.take_report();
-        Ok(report.sent)
+        Ok((queued as u64).saturating_sub(report.dropped()))
     }
 
     /// Queues a frame, stamped with when it is due and sent.

@@ -72,6 +72,8 @@ pub(super) struct Run {
     pub(super) tail: u64,
     /// How much of the span the generator was busy, between 0 and 1.
     pub(super) busy: f64,
+    /// How long the generator was ready to run while others had its core, in nanoseconds.
+    pub(super) waited: u64,
     /// What the server used while frames were sent and received.
     pub(super) usage: Option<Usage>,
     pub(super) resident: Option<u64>,
@@ -159,7 +161,7 @@ impl Generator {
         self.numbers.fill(0);
         let _earlier = self.places.take_report();
         let dropped = self.places.drops();
-        let before = self.reading();
+        let (before, waited) = (self.reading(), Meter::waited());
         let mut progress = self.begin(rate, span);
         let mut sent = 0;
         let limit = progress.start + span + span / 100 + GRACE;
@@ -171,6 +173,7 @@ impl Generator {
             }
         }
         let end = self.clock().nanos();
+        let waited = Meter::waited().saturating_sub(waited);
         // A frame takes as long as there is to the next one.
         let sending = (end - progress.start).max(progress.schedule.due(progress.frame));
         self.drain(&mut progress)?;
@@ -192,6 +195,7 @@ impl Generator {
             lateness: progress.lateness.percentiles(),
             tail: progress.last.saturating_sub(end),
             busy: 1.0 - (progress.idle as f64 / sending.max(1) as f64).min(1.0),
+            waited,
             usage: used(after.as_ref(), before.as_ref()),
             resident: self.meter.as_ref().and_then(Meter::resident),
         })

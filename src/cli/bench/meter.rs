@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// Reads what a process, or one thread of this one, has used.
+/// Reads what a process has used, or one thread of this one.
 pub(super) struct Meter {
     /// Its folder under `/proc`.
     folder: PathBuf,
@@ -12,16 +12,28 @@ pub(super) struct Meter {
     thread: Option<&'static str>,
 }
 
-/// The processor time of each thread so far.
-pub(super) struct Reading(Vec<(u32, u64)>);
+/// What each thread has used so far.
+pub(super) struct Reading(Vec<Thread>);
 
-/// The processor time between two readings, in nanoseconds.
+/// What a thread has used, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Thread {
+    number: u32,
+    /// Processor time.
+    ran: u64,
+    /// How long it was ready to run while others had its core.
+    waited: u64,
+}
+
+/// What was used between two readings, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Of all threads.
+    /// Processor time of all threads.
     pub(super) total: u64,
-    /// Of the thread that used most.
+    /// Processor time of the thread that used most.
     pub(super) busiest: u64,
+    /// How long that thread was ready to run while others had its core.
+    pub(super) waited: u64,
 }
 
 impl Meter {
@@ -46,13 +58,19 @@ impl Meter {
         }
     }
 
+    /// How long the calling thread was ready to run so far while others had its core, in nanoseconds.
+    pub(super) fn waited() -> u64 {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        Thread::read(0, &text).map_or(0, |thread| thread.waited)
+    }
+
     /// Reads the processor time.
     ///
     /// # Errors
     ///
     /// Where the process is gone.
     pub(super) fn read(&self) -> io::Result<Reading> {
-        let mut times = Vec::new();
+        let mut threads = Vec::new();
         for entry in fs::read_dir(self.folder.join("task"))? {
             let folder = entry?.path();
             let name = folder.file_name().and_then(|name| name.to_str());
@@ -67,15 +85,9 @@ impl Meter {
             {
                 continue;
             }
-            if let Some(nanos) = file("schedstat")
-                .split(' ')
-                .next()
-                .and_then(|first| first.parse().ok())
-            {
-                times.push((number, nanos));
-            }
+            threads.extend(Thread::read(number, &file("schedstat")));
         }
-        Ok(Reading(times))
+        Ok(Reading(threads))
     }
 
     /// The memory that it has in use, in bytes; `None` for a single thread, or where the kernel does not tell.
@@ -92,13 +104,33 @@ impl Reading {
     /// What was used since an earlier reading. Threads that began in between count in full.
     pub(super) fn since(&self, earlier: &Self) -> Usage {
         let mut usage = Usage::default();
-        for (thread, time) in &self.0 {
-            let before = earlier.0.iter().find(|(other, _)| other == thread);
-            let spent = time.saturating_sub(before.map_or(0, |(_, time)| *time));
-            usage.total += spent;
-            usage.busiest = usage.busiest.max(spent);
+        for thread in &self.0 {
+            let same = |other: &&Thread| other.number == thread.number;
+            let before = earlier.0.iter().find(same);
+            let ran = thread
+                .ran
+                .saturating_sub(before.map_or(0, |thread| thread.ran));
+            usage.total += ran;
+            if ran > usage.busiest {
+                usage.busiest = ran;
+                usage.waited = thread
+                    .waited
+                    .saturating_sub(before.map_or(0, |thread| thread.waited));
+            }
         }
         usage
+    }
+}
+
+impl Thread {
+    /// Reads the text of a `schedstat` file.
+    fn read(number: u32, text: &str) -> Option<Self> {
+        let mut figures = text.split(' ').map(|figure| figure.trim().parse().ok());
+        Some(Self {
+            number,
+            ran: figures.next()??,
+            waited: figures.next()??,
+        })
     }
 }
 
@@ -132,13 +164,34 @@ mod tests {
 
     #[test]
     fn new_threads_count_in_full_and_the_busiest_is_known() {
-        let before = Reading(vec![(1, 100), (2, 50)]);
-        let after = Reading(vec![(1, 130), (2, 55), (3, 7)]);
+        let reading = |threads: &[(u32, u64, u64)]| {
+            let thread = |&(number, ran, waited): &(u32, u64, u64)| Thread {
+                number,
+                ran,
+                waited,
+            };
+            Reading(threads.iter().map(thread).collect())
+        };
+        let before = reading(&[(1, 100, 10), (2, 50, 0)]);
+        let after = reading(&[(1, 130, 14), (2, 55, 90), (3, 7, 0)]);
+
         let expected = Usage {
             total: 42,
             busiest: 30,
+            waited: 4,
         };
         assert_eq!(after.since(&before), expected);
+    }
+
+    #[test]
+    fn the_kernels_figures_are_read_in_their_order() {
+        let expected = Thread {
+            number: 7,
+            ran: 123,
+            waited: 45,
+        };
+        assert_eq!(Thread::read(7, "123 45 6\n"), Some(expected));
+        assert_eq!(Thread::read(7, ""), None);
     }
 
     #[test]

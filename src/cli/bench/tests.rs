@@ -198,6 +198,7 @@ fn the_names_in_json_are_those_of_the_schema() {
             "due",
             "duplicates",
             "generator_busy",
+            "generator_waited",
             "held",
             "latency_from_schedule_us",
             "latency_us",
@@ -221,6 +222,7 @@ fn the_names_in_json_are_those_of_the_schema() {
         names(&results["result"]["server"]),
         [
             "busiest_thread_share",
+            "busiest_thread_waited",
             "cpu_share",
             "cpu_us_per_packet",
             "resident_bytes"

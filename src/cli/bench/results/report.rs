@@ -32,6 +32,9 @@ const BUSY: f64 = 0.95;
 /// The part of a core above which one of the server's threads counts as busy all the time.
 const SERVER_BUSY: f64 = 0.9;
 
+/// The part of the time from which on a thread that is kept from its core by others cannot do what it could.
+const CROWDED: f64 = 0.05;
+
 /// Everything that one call of `bench` found.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli::bench) struct Report {
@@ -94,6 +97,8 @@ pub(in crate::cli::bench) struct Measure {
     /// How long after the last was sent the last arrived.
     pub(in crate::cli::bench) tail_us: f64,
     pub(in crate::cli::bench) generator_busy: f64,
+    /// The part of the time in which the generator was kept from its core.
+    pub(in crate::cli::bench) generator_waited: f64,
     pub(in crate::cli::bench) server: Option<ServerCost>,
     pub(in crate::cli::bench) held: bool,
     pub(in crate::cli::bench) bottleneck: Bottleneck,
@@ -107,6 +112,8 @@ pub(in crate::cli::bench) struct ServerCost {
     pub(in crate::cli::bench) cpu_share: f64,
     /// Of one core, by the thread that used most.
     pub(in crate::cli::bench) busiest_thread_share: f64,
+    /// The part of the time in which that thread was kept from its core.
+    pub(in crate::cli::bench) busiest_thread_waited: f64,
     pub(in crate::cli::bench) resident_bytes: Option<u64>,
 }
 
@@ -147,7 +154,9 @@ pub(in crate::cli::bench) enum Bottleneck {
     Server,
     /// The generator could not send or receive as much.
     Generator,
-    /// Datagrams were lost although both had time: in buffers, or because others use the machine.
+    /// Others kept the server or the generator from its core.
+    Machine,
+    /// Datagrams were lost although both had time: buffers are too small.
     Unclear,
 }
 
@@ -264,6 +273,7 @@ impl Measure {
             cpu_us_per_packet: micros(usage.total) / delivered.max(1) as f64,
             cpu_share: share(usage.total, whole),
             busiest_thread_share: share(usage.busiest, whole),
+            busiest_thread_waited: share(usage.waited, whole),
             resident_bytes: run.resident,
         };
         let server = run.usage.map(per_packet);
@@ -286,6 +296,7 @@ impl Measure {
             lateness_us: run.lateness,
             tail_us: micros(run.tail),
             generator_busy: run.busy,
+            generator_waited: share(run.waited, run.span),
             server,
             held,
             bottleneck: if held {
@@ -301,6 +312,10 @@ impl Measure {
 fn bottleneck(run: &Run, server: Option<ServerCost>) -> Bottleneck {
     if server.is_some_and(|server| server.busiest_thread_share >= SERVER_BUSY) {
         return Bottleneck::Server;
+    }
+    let server_waited = server.map_or(0.0, |server| server.busiest_thread_waited);
+    if share(run.waited, run.span).max(server_waited) >= CROWDED {
+        return Bottleneck::Machine;
     }
     let behind = (run.sent as f64) < KEPT * run.due as f64;
     if behind || run.dropped_here > 0 || run.busy >= BUSY {
@@ -353,9 +368,11 @@ pub(super) mod tests {
         lateness: TIMES,
         tail: MILLISECOND,
         busy: 0.5,
+        waited: 0,
         usage: Some(Usage {
             total: 500 * MILLISECOND,
             busiest: 400 * MILLISECOND,
+            waited: 0,
         }),
         resident: Some(1 << 20),
     };
@@ -450,6 +467,12 @@ pub(super) mod tests {
         let all_threads = Some(Usage {
             total: 2 * SECOND,
             busiest: 950 * MILLISECOND,
+            waited: 0,
+        });
+        let kept_waiting = Some(Usage {
+            total: 800 * MILLISECOND,
+            busiest: 800 * MILLISECOND,
+            waited: 60 * MILLISECOND,
         });
         let runs = [
             (with(|_| ()), Bottleneck::Unclear),
@@ -457,6 +480,11 @@ pub(super) mod tests {
             (with(|run| run.busy = 0.96), Bottleneck::Generator),
             (with(|run| run.dropped_here = 1), Bottleneck::Generator),
             (with(|run| run.due = 1_100), Bottleneck::Generator),
+            (
+                with(|run| (run.busy, run.waited) = (1.0, SECOND / 10)),
+                Bottleneck::Machine,
+            ),
+            (with(|run| run.usage = kept_waiting), Bottleneck::Machine),
             (
                 with(|run| (run.busy, run.usage) = (0.99, all_threads)),
                 Bottleneck::Server,

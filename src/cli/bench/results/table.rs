@@ -103,9 +103,11 @@ pub(in crate::cli::bench) const fn note(report: &Report) -> Option<&'static str>
             "The generator was the bottleneck, not the server: compare what a delivered packet costs at a fixed rate \
              (--rate, with --pid) instead of rates.",
         ),
+        Bottleneck::Machine => Some(
+            "Other processes kept the server or the generator from its core: measure again where there is nothing else to do.",
+        ),
         Bottleneck::Unclear => Some(
-            "Packets were lost although server and generator had time to spare: look for small buffers, and for others \
-             that use this machine.",
+            "Packets were lost although server and generator had time to spare: look for small buffers (net.core.rmem_max).",
         ),
     }
 }
@@ -148,6 +150,7 @@ const COLUMNS: [Column; 12] = [
         Bottleneck::None => "held".to_owned(),
         Bottleneck::Server => "not held: server".to_owned(),
         Bottleneck::Generator => "not held: generator".to_owned(),
+        Bottleneck::Machine => "not held: others on the machine".to_owned(),
         Bottleneck::Unclear => "not held".to_owned(),
     }),
 ];

@@ -74,6 +74,9 @@ const PURE: &[&str] = &[
     "ring::rand",
 ];
 
+/// Tests that need what their layer must not touch: races happen between threads.
+const EXCEPTIONS: [(&str, &str); 1] = [("relay/tests/hairpin_races.rs", "std::thread")];
+
 #[test]
 fn every_module_keeps_to_its_layer() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -108,7 +111,9 @@ fn every_module_keeps_to_its_layer() {
                 }
             }
             for banned in *never {
-                if mentions(line, banned) {
+                if mentions(line, banned)
+                    && !EXCEPTIONS.contains(&(relative.to_str().unwrap_or_default(), *banned))
+                {
                     breaches.push(format!(
                         "{}:{number}: {name} must not touch {banned}",
                         relative.display()

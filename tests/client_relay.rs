@@ -570,6 +570,9 @@ impl Net {
                     waiting.push_back((verdict, arrived));
                 }
                 Verdict::Drop(_) => {}
+                Verdict::Later | Verdict::Splice { .. } | Verdict::HandOver { .. } => {
+                    panic!("no TCP relays are offered")
+                }
             }
         }
     }

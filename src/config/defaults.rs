@@ -45,6 +45,9 @@ pub const RELAY_PORTS: RangeInclusive<u16> = 49152..=65535;
 /// `relay.hairpin`: half the system calls of a masked call, and nothing that a client can notice.
 pub const HAIRPIN: bool = true;
 
+/// Whether TCP relays are offered: no. Browsers never ask for one, and to who does it opens services that speak TCP.
+pub const TCP_RELAYS: bool = false;
+
 /// `relay.legacy_clients`: clients of RFC 8656, browsers among them, need none of it.
 pub const LEGACY_CLIENTS: bool = false;
 
@@ -103,6 +106,12 @@ pub const PERMISSIONS: usize = 64;
 
 /// `limits.channels` of one allocation: one for each permitted peer, at most.
 pub const CHANNELS: usize = 64;
+
+/// Peer connections of one TCP allocation: those of one application.
+pub const PEER_CONNECTIONS: usize = 32;
+
+/// Peer connections in the whole daemon: two descriptors each.
+pub const PEER_CONNECTIONS_TOTAL: usize = 4096;
 
 /// `limits.rate` of one allocation: unlimited.
 pub const RATE: Option<ByteRate> = None;

@@ -39,6 +39,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
             ipv6,
             ports,
             hairpin,
+            tcp: defaults::TCP_RELAYS,
             legacy_clients,
             lifetimes,
             limits,
@@ -167,6 +168,8 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
         channels: section
             .within("channels", defaults::CHANNELS, 1..=CHANNEL_NUMBERS)
             .value,
+        peer_connections: defaults::PEER_CONNECTIONS,
+        peer_connections_total: defaults::PEER_CONNECTIONS_TOTAL,
         rate: section.or("rate", defaults::RATE),
         challenges_per_second: section
             .within(

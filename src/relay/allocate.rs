@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::allocation::{Allocation, Owner, PerFamily};
+use super::connection::Connections;
 use super::grants::{Grants, Relayed};
 use super::inlet::Inlet;
 use super::lifetime::{granted_lifetime, session_end};
 use super::rate::RateLimiter;
-use super::request::{Addresses, AllocateRequest, Parity, Request};
+use super::request::{Addresses, AllocateRequest, Parity, PeerTransport, Port, Request};
 use super::response::{Granted, Refusal, Success};
 use super::route::Routes;
 use super::shared::Shared;
@@ -70,7 +71,7 @@ impl Relay {
         host: &mut impl Host,
     ) -> Result<Success, Refusal> {
         let options = &self.shared.options;
-        let asked = AllocateRequest::parse(request.message, options.legacy_clients)?;
+        let asked = AllocateRequest::parse(request.message, request.from.transport(), options)?;
         if let Addresses::One(family, _) = asked.addresses {
             self.check_family(family)?;
         }
@@ -92,7 +93,7 @@ impl Relay {
         let relays = self
             .open(request.now.tick, asked.addresses, user, host)
             .inspect_err(|_| self.shared.quotas.release(user))?;
-        let allocation = self.assemble(request, owner, asked.lifetime, &relays);
+        let allocation = self.assemble(request, owner, &asked, &relays);
         let granted = allocation.granted;
         host.report(Event::Allocated {
             client: request.from,
@@ -131,10 +132,10 @@ impl Relay {
         host: &mut impl Host,
     ) -> Result<Relays, Refusal> {
         match wanted {
-            Addresses::One(family, parity) => {
-                let opened = self.open_drawn(now, family, parity, host)?;
+            Addresses::One(family, port) => {
+                let opened = self.open_drawn(now, family, port, host)?;
                 let mut relays = Relays::one(opened);
-                if parity == Parity::EvenWithNext {
+                if port == Port::Udp(Parity::EvenWithNext) {
                     match self
                         .shared
                         .reserve_next(now, opened.address, user, &mut self.rng)
@@ -149,13 +150,13 @@ impl Relay {
                 }
                 Ok(relays)
             }
-            Addresses::Both(parity) => self.open_both(now, parity, host),
+            Addresses::Both(port) => self.open_both(now, port, host),
             Addresses::Reserved(token) => {
                 let address = self
                     .shared
                     .redeem(now, token, user)
                     .ok_or(Refusal::InsufficientCapacity)?;
-                self.open_at(now, address, host)
+                self.open_at(now, PeerTransport::Udp, address, host)
                     .map(Relays::one)
                     .map_err(|_| Refusal::InsufficientCapacity)
             }
@@ -166,14 +167,14 @@ impl Relay {
     fn open_both(
         &mut self,
         now: Tick,
-        parity: Parity,
+        port: Port,
         host: &mut impl Host,
     ) -> Result<Relays, Refusal> {
         let mut relays = Relays::default();
         for family in FAMILIES {
             let opened = self
                 .check_family(family)
-                .and_then(|()| self.open_drawn(now, family, parity, host));
+                .and_then(|()| self.open_drawn(now, family, port, host));
             match opened {
                 Ok(opened) => *relays.opened.slot(family) = Some(opened),
                 Err(_) if relays.failed.is_some() => return Err(Refusal::InsufficientCapacity),
@@ -197,17 +198,17 @@ impl Relay {
         &mut self,
         now: Tick,
         family: Family,
-        parity: Parity,
+        port: Port,
         host: &mut impl Host,
     ) -> Result<Opened, Refusal> {
         for _ in 0..PORT_ATTEMPTS {
-            let Some(address) = self.shared.draw(now, family, parity, &mut self.rng) else {
+            let Some(address) = self.shared.draw(now, family, port, &mut self.rng) else {
                 break;
             };
-            match self.open_at(now, address, host) {
+            match self.open_at(now, port.transport(), address, host) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => {
-                    if parity == Parity::EvenWithNext {
+                    if port == Port::Udp(Parity::EvenWithNext) {
                         self.shared.release_next(now, address);
                     }
                     if error == OpenError::Unavailable {
@@ -223,30 +224,36 @@ impl Relay {
     fn open_at(
         &self,
         now: Tick,
+        transport: PeerTransport,
         address: SocketAddr,
         host: &mut impl Host,
     ) -> Result<Opened, OpenError> {
         let token = self.table.next_id().token(Family::of(address.ip()));
-        match host.open(self.shared.policy.to_bind(address), token) {
+        let local = self.shared.policy.to_bind(address);
+        let opened = match transport {
+            PeerTransport::Udp => host.open(local, token),
+            PeerTransport::Tcp => host.listen(local, token),
+        };
+        match opened {
             Ok(socket) => Ok(Opened { address, socket }),
             Err(error) => {
-                self.shared.release(now, address);
+                self.shared.release(now, transport, address);
                 Err(error)
             }
         }
     }
 
-    /// Undoes [`Self::open_at`].
+    /// Undoes [`Self::open_at`] on UDP.
     fn close(&self, now: Tick, opened: Opened, host: &mut impl Host) {
         host.close(opened.socket);
-        self.shared.release(now, opened.address);
+        self.shared.release(now, PeerTransport::Udp, opened.address);
     }
 
     fn assemble(
         &self,
         request: &Request<'_, '_>,
         owner: Owner,
-        asked: Option<u32>,
+        asked: &AllocateRequest,
         relays: &Relays,
     ) -> Allocation {
         let Request {
@@ -257,7 +264,7 @@ impl Relay {
         } = *request;
         let options = &self.shared.options;
         let ends = session_end(now, who.expires, options);
-        let lifetime = granted_lifetime(now.tick, asked, ends, &options.lifetimes);
+        let lifetime = granted_lifetime(now.tick, asked.lifetime, ends, &options.lifetimes);
         let expires = now.tick.after(lifetime);
         let relayed = relays.opened.map(|Opened { address, socket }| Relayed {
             address,
@@ -280,6 +287,7 @@ impl Relay {
         });
         Allocation {
             client: *from,
+            transport: asked.transport,
             owner,
             request: message.transaction_id(),
             granted: Granted {
@@ -297,6 +305,7 @@ impl Relay {
             inlet: Arc::new(Inlet::new(rate, Arc::clone(&grants))),
             grants,
             routes: Routes::default(),
+            connections: Connections::default(),
             to_peers: rate.map(RateLimiter::new),
             icmp: (0, 0),
             sent: 0,
@@ -309,11 +318,13 @@ impl Relay {
             owner,
             grants,
             inlet,
+            transport,
             ..
         } = &allocation;
+        let directory = self.shared.directory_of(*transport);
         for relayed in grants.relayed.iter() {
-            self.shared.directory.publish(relayed.address, owner.call);
-            self.shared.directory.lead(relayed.address, inlet);
+            directory.publish(relayed.address, owner.call);
+            directory.lead(relayed.address, inlet);
         }
         let id = self.table.insert(allocation);
         self.schedule(id);

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::connection::Connections;
 use super::grants::Grants;
 use super::inlet::Inlet;
 use super::rate::RateLimiter;
+use super::request::PeerTransport;
 use super::response::Granted;
 use super::route::Routes;
 use super::tags::CallTag;
@@ -78,6 +80,7 @@ pub(super) struct Owner {
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) client: FiveTuple,
+    pub(super) transport: PeerTransport,
     pub(super) owner: Owner,
     /// The Allocate request that made it, to tell a retransmission (RFC 8656 section 7.2, step 2).
     pub(super) request: TransactionId,
@@ -94,6 +97,8 @@ pub(super) struct Allocation {
     pub(super) inlet: Arc<Inlet>,
     /// Where the client's packets went lately.
     pub(super) routes: Routes,
+    /// Of a TCP allocation.
+    pub(super) connections: Connections,
     pub(super) to_peers: Option<RateLimiter>,
     /// ICMP errors passed on in the second that is named first.
     pub(super) icmp: (u64, u32),
@@ -102,10 +107,10 @@ pub(super) struct Allocation {
 }
 
 impl Allocation {
-    /// When it has to be looked at next: the first of its relayed addresses goes.
+    /// When it has to be looked at next: the first of its relayed addresses goes, or a connection that got no further.
     pub(super) fn deadline(&self) -> Option<Tick> {
-        let relayed = self.grants.relayed.iter();
-        relayed.map(|relayed| relayed.expires).min()
+        let relayed = self.grants.relayed.iter().map(|relayed| relayed.expires);
+        relayed.chain(self.connections.deadline()).min()
     }
 
     /// Replaces what was granted, for all workers at once: the next packet anywhere meets the new grants.

@@ -2,7 +2,7 @@
 
 use super::grants::{Channel, Permission};
 use super::policy::PeerClass;
-use super::request::ChannelBindRequest;
+use super::request::{ChannelBindRequest, PeerTransport};
 use super::response::{Refusal, Success};
 use super::table::AllocationId;
 use super::{Event, Host, Relay};
@@ -27,6 +27,10 @@ impl Relay {
             return Err(Refusal::BadRequest);
         }
         let allocation = self.table.get_mut(id).ok_or(Refusal::AllocationMismatch)?;
+        // RFC 6062 section 3: a TCP relay has neither channels nor indications.
+        if allocation.transport == PeerTransport::Tcp {
+            return Err(Refusal::BadRequest);
+        }
         allocation.prune(now);
         let grants = &*allocation.grants;
         let bound = grants.channel(number, now);

@@ -11,12 +11,12 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::budget::PrefixBudget;
 use super::counters::Counters;
 use super::from_client::SendIndication;
-use super::request::{Request, is_understood};
+use super::request::{PeerTransport, Request, is_understood};
 use super::response::{Asked, Refusal, Responder, Response, Success};
 use super::shared::Shared;
 use super::table::Table;
 use super::timers::Timers;
-use super::{DropReason, FiveTuple, Host, Packet, Span, Verdict};
+use super::{DropReason, FiveTuple, Host, Options, Packet, Span, Transport, Verdict};
 use crate::auth::Reject;
 use crate::masked::Masked;
 use crate::time::{Now, Tick};
@@ -122,7 +122,9 @@ impl Relay {
         }
         match (message.class(), message.method()) {
             (Class::Request, _) => match self.on_request(now, from, &message, host) {
-                Ok(response) => self.reply(now, from, &response, packet),
+                Ok(Reaction::Answer(response)) => self.reply(now, from, &response, packet),
+                Ok(Reaction::Later) => Verdict::Later,
+                Ok(Reaction::HandOver(worker)) => Verdict::HandOver { worker },
                 Err(reason) => Verdict::Drop(reason),
             },
             (Class::Indication, Method::SEND) => {
@@ -143,29 +145,40 @@ impl Relay {
         from: &FiveTuple,
         message: &Message<'_>,
         host: &mut impl Host,
-    ) -> Result<Response, DropReason> {
+    ) -> Result<Reaction, DropReason> {
         let method = message.method();
-        if !is_served(method) {
+        if !is_served(method, &self.shared.options) {
             return Err(DropReason::UnexpectedMessage);
         }
+        let relays = self.shared.directory_of(match from.transport() {
+            Transport::Udp => PeerTransport::Udp,
+            Transport::Tcp | Transport::Tls => PeerTransport::Tcp,
+        });
         if !self
             .shared
             .policy
-            .accepts_client(from.client.reveal(), &self.shared.directory)
+            .accepts_client(from.client.reveal(), relays)
         {
             return Err(DropReason::BadSource);
         }
         let asked = Asked::of(message);
         if method == Method::BINDING {
-            return self.on_binding(now.tick, from, message, asked);
+            let response = self.on_binding(now.tick, from, message, asked)?;
+            return Ok(Reaction::Answer(response));
+        }
+        if method == Method::CONNECTION_BIND
+            && let Some(worker) = self.elsewhere(from, message)
+        {
+            return Ok(Reaction::HandOver(worker));
         }
         // The shell may not have come round to the timers: a request must not find what is over.
         self.handle_timeout(now, host);
         let shared = Arc::clone(&self.shared);
-        let bound = self
-            .table
-            .of_client(from)
-            .map(|allocation| Arc::clone(&allocation.owner.credential));
+        let allocation = match method {
+            Method::CONNECTION_BIND => self.bound_for(message),
+            _ => self.table.id_of(from).and_then(|id| self.table.get(id)),
+        };
+        let bound = allocation.map(|allocation| Arc::clone(&allocation.owner.credential));
         match shared
             .auth
             .authenticate(now, from.client.reveal(), message, bound.as_deref())
@@ -180,24 +193,30 @@ impl Relay {
                     },
                     host,
                 );
+                let Some(outcome) = outcome.transpose() else {
+                    return Ok(Reaction::Later);
+                };
                 // A 401 to a user whose credential ran out is a challenge like any other (RFC 8489 section 9.2.4).
                 let key = (outcome != Err(Refusal::Unauthorized)).then_some(who.response_key);
-                Ok(Response {
+                Ok(Reaction::Answer(Response {
                     asked,
                     outcome,
                     key,
-                })
+                }))
             }
-            Err(reject) => self.challenge(now.tick, from, asked, reject),
+            Err(reject) => self
+                .challenge(now.tick, from, asked, reject)
+                .map(Reaction::Answer),
         }
     }
 
-    /// Carries out an authenticated request. The order of the checks is that of RFC 8656 sections 5 and 7.2.
+    /// Carries out an authenticated request; nothing comes of it yet where it is answered later. The order of the checks
+    /// is that of RFC 8656 sections 5 and 7.2.
     fn dispatch(
         &mut self,
         request: &Request<'_, '_>,
         host: &mut impl Host,
-    ) -> Result<Success, Refusal> {
+    ) -> Result<Option<Success>, Refusal> {
         let Request {
             now,
             from,
@@ -213,7 +232,12 @@ impl Relay {
             return match id {
                 Some(id) => self.repeat_allocate(id, request),
                 None => self.on_allocate(request, host),
-            };
+            }
+            .map(Some);
+        }
+        // The connection is the client's next one: it has no allocation of its own.
+        if message.method() == Method::CONNECTION_BIND {
+            return self.on_connection_bind(request).map(Some);
         }
         let id = id.ok_or(Refusal::AllocationMismatch)?;
         let owner = self
@@ -225,10 +249,12 @@ impl Relay {
             return Err(Refusal::WrongCredentials);
         }
         match message.method() {
+            Method::CONNECT => return self.on_connect(id, request, host),
             Method::REFRESH => self.on_refresh(now, id, message, host),
             Method::CREATE_PERMISSION => self.on_create_permission(now.tick, id, message, host),
             _ => self.on_channel_bind(now.tick, id, message, host),
         }
+        .map(Some)
     }
 
     /// Answers a request that did not authenticate, within the budget of its source's prefix.
@@ -258,6 +284,26 @@ impl Relay {
         response: &Response,
         packet: &mut Packet<'_>,
     ) -> Verdict {
+        let Some(span) = self.write(now, from, response, packet.buffer()) else {
+            return Verdict::Drop(DropReason::TooLarge);
+        };
+        match response.outcome {
+            Ok(Success::ConnectionBind(connection)) => Verdict::Splice {
+                answer: span,
+                connection,
+            },
+            Ok(_) | Err(_) => Verdict::Reply(span),
+        }
+    }
+
+    /// Writes a response to the start of `buf` and counts it; `None` where there is no room.
+    pub(super) fn write(
+        &self,
+        now: Now,
+        from: &FiveTuple,
+        response: &Response,
+        buf: &mut [u8],
+    ) -> Option<Span> {
         let shared = &*self.shared;
         // A socket for both families shows an IPv4 client by a mapped address, which is not the client's.
         let client = from.client.reveal();
@@ -268,24 +314,36 @@ impl Relay {
             now,
             client: Masked::new(client),
         };
-        let Ok(len) = responder.write(response, packet.buffer()) else {
-            return Verdict::Drop(DropReason::TooLarge);
-        };
+        let end = responder.write(response, buf).ok()?;
         if let Some((row, column)) = response.counter() {
             self.counters.responses[row][column].add(1);
         }
-        Verdict::Reply(Span { start: 0, end: len })
+        Some(Span { start: 0, end })
     }
 }
 
+/// What comes of a request that is not dropped.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are answers, and none is kept"
+)]
+enum Reaction {
+    Answer(Response),
+    /// The answer follows.
+    Later,
+    /// It is another worker's.
+    HandOver(usize),
+}
+
 /// The methods that a client may request here.
-fn is_served(method: Method) -> bool {
-    matches!(
-        method,
+const fn is_served(method: Method, options: &Options) -> bool {
+    match method {
         Method::BINDING
-            | Method::ALLOCATE
-            | Method::REFRESH
-            | Method::CREATE_PERMISSION
-            | Method::CHANNEL_BIND
-    )
+        | Method::ALLOCATE
+        | Method::REFRESH
+        | Method::CREATE_PERMISSION
+        | Method::CHANNEL_BIND => true,
+        Method::CONNECT | Method::CONNECTION_BIND => options.tcp,
+        _ => false,
+    }
 }

@@ -40,7 +40,7 @@ impl Counter {
 /// Datagrams and application bytes in one direction.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    /// Datagrams.
+    /// Datagrams, or chunks of a connection.
     pub packets: Counter,
     /// Application bytes, TURN headers not counted.
     pub bytes: Counter,
@@ -92,12 +92,14 @@ pub struct Answered;
 
 impl Answered {
     /// The methods that are answered, by the `method` label.
-    pub const METHODS: [&'static str; 5] = [
+    pub const METHODS: [&'static str; 7] = [
         "binding",
         "allocate",
         "refresh",
         "create_permission",
         "channel_bind",
+        "connect",
+        "connection_bind",
     ];
 
     /// The row of a method's counters.
@@ -108,6 +110,8 @@ impl Answered {
             Method::REFRESH => Some(2),
             Method::CREATE_PERMISSION => Some(3),
             Method::CHANNEL_BIND => Some(4),
+            Method::CONNECT => Some(5),
+            Method::CONNECTION_BIND => Some(6),
             _ => None,
         }
     }
@@ -127,6 +131,8 @@ impl Answered {
             441 => "441",
             442 => "442",
             443 => "443",
+            446 => "446",
+            447 => "447",
             486 => "486",
             508 => "508",
             _ => "other",
@@ -134,7 +140,7 @@ impl Answered {
     }
 
     /// The outcomes, by the `code` label: 0 is success, the others are error codes (RFC 8656 section 19).
-    pub const CODES: [u16; 13] = [
-        0, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 508,
+    pub const CODES: [u16; 15] = [
+        0, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 508,
     ];
 }

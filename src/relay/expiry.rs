@@ -26,6 +26,10 @@ impl Relay {
             {
                 allocation.scheduled = None;
                 release_expired(allocation, now.tick, &self.shared, host);
+                self.close_overdue(now, id, host);
+                let Some(allocation) = self.table.get(id) else {
+                    continue;
+                };
                 if allocation.grants.relayed.is_empty() {
                     let reason = why_expired(allocation, now, &self.shared);
                     self.end(now, id, reason, host);
@@ -73,7 +77,7 @@ impl Relay {
         self.forget_stale_timers();
     }
 
-    /// Ends an allocation: its sockets close, its ports rest, its quota is free again.
+    /// Ends an allocation: its connections and sockets close, its ports rest, its quota is free again.
     pub(super) fn end(
         &mut self,
         now: Now,
@@ -81,13 +85,17 @@ impl Relay {
         reason: EndReason,
         host: &mut impl Host,
     ) {
-        let Some(allocation) = self.table.remove(id) else {
+        let Some(mut allocation) = self.table.remove(id) else {
             return;
         };
         // Before a port is given back: nothing may reach this client that is meant for the port's next owner.
         allocation.inlet.close();
+        for connection in allocation.connections.take(|_| true) {
+            self.close_connection(now, &allocation.client, connection, host);
+        }
         for relayed in allocation.grants.relayed.iter() {
-            self.shared.release(now.tick, relayed.address);
+            self.shared
+                .release(now.tick, allocation.transport, relayed.address);
             host.close(relayed.socket);
         }
         self.forget_stale_timers();
@@ -129,7 +137,7 @@ pub(super) fn release_expired(
         let relayed = allocation.grants.relayed.of(family).copied();
         if let Some(relayed) = relayed.filter(|relayed| relayed.expires <= now) {
             allocation.change(|grants| grants.revoke(family));
-            shared.release(now, relayed.address);
+            shared.release(now, allocation.transport, relayed.address);
             host.close(relayed.socket);
         }
     }

@@ -12,7 +12,7 @@ use super::counters::Counters;
 use super::directory::Tenant;
 use super::grants::{Relayed, Ruling};
 use super::policy::PeerClass;
-use super::request::is_understood;
+use super::request::{PeerTransport, is_understood};
 use super::route::{Hop, Receiver, Route, Way};
 use super::shared::Shared;
 use super::{DropReason, FiveTuple, MAX_DATAGRAM, Packet, Relay, Span, Transport, Verdict};
@@ -66,6 +66,9 @@ impl Relay {
         packet: &mut Packet<'_>,
     ) -> Result<Verdict, DropReason> {
         let allocation = self.table.of_client(from).ok_or(DropReason::NoAllocation)?;
+        if allocation.transport == PeerTransport::Tcp {
+            return Err(DropReason::BadIndication);
+        }
         let SendIndication {
             peer,
             data,

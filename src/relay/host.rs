@@ -6,8 +6,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::{FiveTuple, UserTag};
 use crate::masked::Masked;
+use crate::wire::ConnectionId;
 
 /// The shell's number for an open relay socket, handed back with every verdict that sends from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,8 +19,23 @@ pub struct SocketId(pub u32);
 /// The core's number for a relayed address, handed back by the shell with every packet that arrives on its socket.
 ///
 /// It names a slot and the slot's generation, so that a late packet for an ended allocation meets nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayToken(pub u64);
+
+/// The core's name for a peer connection of a TCP relay (RFC 6062), good from the attempt to the end. A late report
+/// about an ended one meets nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionToken {
+    /// The relayed address that it belongs to.
+    pub relay: RelayToken,
+    /// What the client calls it.
+    pub id: ConnectionId,
+}
+
+/// A peer could not be connected to: it refused, did not answer, or this machine is short of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the peer could not be connected to")]
+pub struct ConnectFailed;
 
 /// Why a relay socket could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +60,8 @@ pub struct IcmpError {
 }
 
 /// The world around the core.
+///
+/// The methods that have a body serve TCP relays (RFC 6062): a host whose `Options::tcp` is off is never asked for them.
 pub trait Host {
     /// Binds a relay socket to `local`. Packets that arrive on it are to be given to `Relay::on_peer` with `token`.
     ///
@@ -50,8 +70,47 @@ pub trait Host {
     /// [`OpenError`]; nothing is open then.
     fn open(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError>;
 
-    /// Closes a relay socket; packets that still arrive for it are dropped.
+    /// Binds a relay socket to `local` that listens for TCP connections. Those that peers open are to be given to
+    /// `Relay::on_peer_connection` with `token`. The port is to be shared with [`Self::connect`] (SO_REUSEADDR).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing is open then.
+    fn listen(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError> {
+        let _ = (local, token);
+        Err(OpenError::Unavailable)
+    }
+
+    /// Closes a relay socket; packets and connections that still arrive for it are dropped.
     fn close(&mut self, socket: SocketId);
+
+    /// Starts to connect from the local address of the listening socket `from` to `to`. The outcome is to be given to
+    /// `Relay::on_connect_result`, later and once; the core gives up by itself where none comes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectFailed`] where the attempt could not even start; there is no other outcome then.
+    fn connect(
+        &mut self,
+        connection: ConnectionToken,
+        from: SocketId,
+        to: SocketAddr,
+    ) -> Result<(), ConnectFailed> {
+        let _ = (connection, from, to);
+        Err(ConnectFailed)
+    }
+
+    /// Gives up an attempt to connect, or closes a peer connection and the client's data connection that is joined with
+    /// it. Nothing more is to be reported about it.
+    fn close_connection(&mut self, connection: ConnectionToken) {
+        let _ = connection;
+    }
+
+    /// Sends a message to a client on its control connection, behind what is queued there: control traffic, not to be
+    /// dropped in favour of media. Where the client is gone, nothing happens.
+    fn tell(&mut self, client: &FiveTuple, message: &[u8]) {
+        let _ = (client, message);
+    }
 
     /// Hears of something that a log or an audit may want to know.
     fn report(&mut self, event: Event<'_>);

@@ -64,6 +64,12 @@ impl Inlet {
             .is_none_or(|limiter| limiter.admit(now, bytes))
     }
 
+    /// When `bytes` that were refused would be admitted.
+    pub(super) fn ready(&self, bytes: usize) -> Tick {
+        let limiter = self.limiter.as_ref();
+        limiter.map_or(Tick::ZERO, |limiter| limiter.ready(bytes))
+    }
+
     /// Counts bytes that reached the client. What another worker counts while the allocation ends may come too late
     /// for the report of its end.
     pub(super) fn count(&self, bytes: usize) {

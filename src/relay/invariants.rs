@@ -1,13 +1,16 @@
 //! What must hold between any two packets; swept by the tests after each one.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::allocation::Allocation;
+use super::connection_ids::Place;
 use super::expiry::STALE_TIMERS;
+use super::request::PeerTransport;
 use super::route::Routes;
 use super::table::AllocationId;
-use super::{FAMILIES, Relay, Shared};
+use super::{ConnectionToken, FAMILIES, Relay, Shared};
 use crate::wire::Family;
 
 impl Shared {
@@ -35,25 +38,50 @@ impl Shared {
         assert_eq!(self.quotas.users(), users.len(), "the quota counts users");
         for family in FAMILIES {
             self.assert_ports(family, relays);
+            self.assert_tcp_ports(family, relays);
         }
-        let relayed = relays.iter().flat_map(Relay::each);
-        let relayed = relayed.flat_map(|(_, allocation)| allocation.grants.relayed.iter());
+        for transport in [PeerTransport::Udp, PeerTransport::Tcp] {
+            let known = FAMILIES.map(|family| relayed(transport, family, relays).len());
+            assert_eq!(
+                self.directory_of(transport).inlets(),
+                known.iter().sum::<usize>(),
+                "the directory keeps the inlets of relayed addresses alone"
+            );
+        }
+        let connections: usize = relays
+            .iter()
+            .flat_map(Relay::each)
+            .map(|(_, allocation)| allocation.connections.len())
+            .sum();
         assert_eq!(
-            self.directory.inlets(),
-            relayed.count(),
-            "the directory keeps the inlets of relayed addresses alone"
+            self.connection_ids.len(),
+            connections,
+            "an id in use has a connection"
+        );
+        assert!(
+            connections <= self.options.limits.peer_connections_total,
+            "no more connections than allowed"
+        );
+    }
+
+    /// As [`Self::assert_ports`] for TCP relays, which reserve none.
+    #[track_caller]
+    fn assert_tcp_ports(&self, family: Family, relays: &[Relay]) {
+        let relayed = relayed(PeerTransport::Tcp, family, relays);
+        let distinct: BTreeSet<_> = relayed.iter().collect();
+        assert_eq!(distinct.len(), relayed.len(), "a TCP port has one owner");
+        assert_eq!(
+            self.tcp_ports_in_use(family),
+            relayed.len(),
+            "a taken TCP port is in use"
         );
     }
 
     /// Every port that is taken belongs to a relayed address or waits for its token, and no port to two.
     #[track_caller]
     fn assert_ports(&self, family: Family, relays: &[Relay]) {
-        let relayed: Vec<_> = relays
-            .iter()
-            .flat_map(Relay::each)
-            .filter_map(|(_, allocation)| allocation.grants.relayed.of(family))
-            .collect();
-        let distinct: BTreeSet<_> = relayed.iter().map(|relayed| relayed.address).collect();
+        let relayed = relayed(PeerTransport::Udp, family, relays);
+        let distinct: BTreeSet<_> = relayed.iter().collect();
         assert_eq!(distinct.len(), relayed.len(), "a port has one owner");
         match self.port_counts(family) {
             Some((taken, _, _)) => assert_eq!(
@@ -64,6 +92,17 @@ impl Shared {
             None => assert!(relayed.is_empty(), "a family that is not served"),
         }
     }
+}
+
+/// The relayed addresses of a transport and a family, of all workers.
+fn relayed(transport: PeerTransport, family: Family, relays: &[Relay]) -> Vec<SocketAddr> {
+    relays
+        .iter()
+        .flat_map(Relay::each)
+        .filter(|(_, allocation)| allocation.transport == transport)
+        .filter_map(|(_, allocation)| allocation.grants.relayed.of(family))
+        .map(|relayed| relayed.address)
+        .collect()
 }
 
 impl Relay {
@@ -93,7 +132,15 @@ impl Relay {
             self.assert_relayed(allocation);
             self.assert_peers(allocation);
             self.assert_shared(allocation);
+            self.assert_connections(id, allocation);
         }
+    }
+
+    /// The peer connections and attempts that this worker knows of.
+    pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionToken> {
+        self.each()
+            .flat_map(|(_, allocation)| allocation.connections.iter())
+            .map(|connection| connection.token)
     }
 
     fn each(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> {
@@ -129,7 +176,9 @@ impl Relay {
             assert_eq!(Family::of(relayed.address.ip()), family);
             assert!(relayed.expires <= allocation.ends, "a session has an end");
             assert_eq!(
-                self.shared.directory.owner(relayed.address),
+                self.shared
+                    .directory_of(allocation.transport)
+                    .owner(relayed.address),
                 Some(allocation.owner.call),
                 "a relayed address is in the directory"
             );
@@ -145,7 +194,7 @@ impl Relay {
             "the grants that hold are published"
         );
         for relayed in allocation.grants.relayed.iter() {
-            let directory = &self.shared.directory;
+            let directory = self.shared.directory_of(allocation.transport);
             let tenant = directory.tenant(relayed.address).expect("it is live");
             let inlet = directory.inlet(relayed.address, tenant);
             assert!(
@@ -195,6 +244,36 @@ impl Relay {
                     .of(Family::of(peer.ip()))
                     .is_some(),
                 "a channel has a relayed address"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn assert_connections(&self, id: AllocationId, allocation: &Allocation) {
+        let connections = &allocation.connections;
+        assert!(
+            connections.len() <= self.shared.options.limits.peer_connections,
+            "no more connections of an allocation than allowed"
+        );
+        assert!(
+            connections.len() == 0 || allocation.transport == PeerTransport::Tcp,
+            "UDP relays have no connections"
+        );
+        for connection in connections.iter() {
+            let family = connection.family();
+            assert!(
+                allocation.grants.relayed.of(family).is_some(),
+                "a connection has a relayed address"
+            );
+            let place = Place {
+                worker: self.worker,
+                relay: id.token(family),
+            };
+            assert_eq!(connection.token.relay, place.relay);
+            assert_eq!(
+                self.shared.connection_ids.find(connection.token.id),
+                Some(place),
+                "a connection is found by its id"
             );
         }
     }

@@ -7,12 +7,19 @@
 //! `allocate`, `refresh`, `create_permission`, `channel_bind`) and the answer is written (`response`); application data
 //! goes through `from_client` or `from_peer`. Allocations live in `table` and end in `expiry`. What all workers have in
 //! common is in [`Shared`].
+//!
+//! TCP relays (RFC 6062) differ in that peers are reached by connections, which the shell opens (`connect`), takes in
+//! (`peer_connection`) and joins with a client's data connection (`connection_bind`). Their bytes pass the core by.
 
 mod allocate;
 mod allocation;
 mod binding;
 mod budget;
 mod channel_bind;
+mod connect;
+mod connection;
+mod connection_bind;
+mod connection_ids;
 mod core;
 mod counters;
 mod create_permission;
@@ -30,6 +37,7 @@ mod invariants;
 mod lifetime;
 mod options;
 mod packet;
+mod peer_connection;
 mod policy;
 mod ports;
 mod quota;
@@ -57,14 +65,17 @@ mod tests;
 pub use self::core::Relay;
 pub use counters::{Answered, Counter, Counters, Traffic};
 pub use five_tuple::{FiveTuple, Link, Transport};
-pub use host::{EndReason, Event, Host, IcmpError, OpenError, RelayToken, SocketId};
+pub use host::{
+    ConnectFailed, ConnectionToken, EndReason, Event, Host, IcmpError, OpenError, RelayToken,
+    SocketId,
+};
 pub use options::{ByteRate, Lifetimes, Limits, OnExpiry, Options, PeerOptions, RelayAddress};
 pub use packet::{HEADROOM, MAX_DATAGRAM, MIN_BUFFER, Packet, Span};
 pub use shared::Shared;
 pub use tags::UserTag;
 #[cfg(all(fuzzing, not(test)))]
 pub use tests::fuzz;
-pub use verdict::{DropReason, Verdict};
+pub use verdict::{Direction, DropReason, Flow, MAX_CHUNK, Verdict};
 
 use crate::wire::Family;
 

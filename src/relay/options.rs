@@ -20,6 +20,8 @@ pub struct Options {
     pub ports: RangeInclusive<u16>,
     /// Whether what goes to a relayed address of this host is delivered without passing through the kernel.
     pub hairpin: bool,
+    /// Whether TCP relays are offered (RFC 6062), to clients that come by a stream.
+    pub tcp: bool,
     /// Whether clients of older specifications are served: channel numbers 0x5000 to 0x7FFF, which RFC 5766 gave out and
     /// RFC 8656 section 12 reserves, and the number that ADDITIONAL-ADDRESS-FAMILY had in drafts.
     pub legacy_clients: bool,
@@ -76,6 +78,10 @@ pub struct Limits {
     pub permissions: usize,
     /// Channels bound in one allocation; beyond, 508.
     pub channels: usize,
+    /// Peer connections of one TCP allocation, attempts included; beyond, 508.
+    pub peer_connections: usize,
+    /// Peer connections in the whole daemon; beyond, 508. Each costs two descriptors.
+    pub peer_connections_total: usize,
     /// Application bytes per second of one allocation, each direction; beyond, data is dropped. A credential's `rate`
     /// claim may narrow it.
     pub rate: Option<ByteRate>,

@@ -92,6 +92,12 @@ impl RateLimiter {
         let (cost, burst) = price(self.rate, bytes);
         self.used.pay(now, cost, burst)
     }
+
+    /// When `bytes` that were refused would be admitted, unless others use up the rate meanwhile: a stream does not drop
+    /// but waits.
+    pub(super) fn ready(&self, bytes: usize) -> Tick {
+        ready(self.rate, self.used.0, bytes)
+    }
 }
 
 /// A [`RateLimiter`] that several workers charge.
@@ -123,6 +129,18 @@ impl SharedLimiter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
         charged.is_ok()
     }
+
+    /// As [`RateLimiter::ready`].
+    pub(super) fn ready(&self, bytes: usize) -> Tick {
+        ready(self.rate, self.used.load(Ordering::Relaxed), bytes)
+    }
+}
+
+/// When `bytes` fit in again, where the nanoseconds until `used` are paid.
+fn ready(rate: ByteRate, used: u64, bytes: usize) -> Tick {
+    let (cost, burst) = price(rate, bytes);
+    let from = used.saturating_add(cost).saturating_sub(burst);
+    Tick::from_millis(from.div_ceil(1_000_000))
 }
 
 /// What a datagram of `bytes` costs at a rate and how much may be paid in advance, in nanoseconds.

@@ -67,7 +67,9 @@ impl Relay {
                 }
             });
             release_expired(allocation, now.tick, &self.shared, host);
-            if !allocation.grants.relayed.is_empty() {
+            let remains = !allocation.grants.relayed.is_empty();
+            self.close_overdue(now, id, host);
+            if remains {
                 return;
             }
         }

@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 
-use super::FiveTuple;
+use super::options::Options;
 use super::response::Refusal;
+use super::{FiveTuple, Transport};
 use crate::auth::Authenticated;
 use crate::masked::Masked;
 use crate::time::Now;
 use crate::wire::{
     AdditionalAddressFamily, Attribute, AttributeType, ChannelNumber, ChannelNumberAttribute,
-    EvenPort, Family, Lifetime, Message, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, XorPeerAddress,
+    ConnectionId, DontFragment, EvenPort, Family, Lifetime, Message, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, XorPeerAddress,
 };
 
 /// What ADDITIONAL-ADDRESS-FAMILY was numbered in the drafts of RFC 8656; coturn's client still says so.
@@ -41,6 +42,7 @@ pub(super) const fn is_understood(kind: AttributeType) -> bool {
             | AttributeType::PASSWORD_ALGORITHM
             | AttributeType::USERHASH
             | AttributeType::XOR_MAPPED_ADDRESS
+            | AttributeType::CONNECTION_ID
             | AttributeType::RESERVATION_TOKEN
             | AttributeType::PRIORITY
             | AttributeType::USE_CANDIDATE
@@ -55,9 +57,18 @@ pub(super) struct Request<'r, 'm> {
     pub(super) who: &'r Authenticated<'m>,
 }
 
-/// An Allocate request (RFC 8656 section 7.1).
+/// What a relayed address speaks with peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PeerTransport {
+    Udp,
+    /// RFC 6062.
+    Tcp,
+}
+
+/// An Allocate request (RFC 8656 section 7.1, RFC 6062 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AllocateRequest {
+    pub(super) transport: PeerTransport,
     pub(super) addresses: Addresses,
     /// The lifetime asked for, in seconds.
     pub(super) lifetime: Option<u32>,
@@ -67,11 +78,27 @@ pub(super) struct AllocateRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addresses {
     /// One, of a family.
-    One(Family, Parity),
+    One(Family, Port),
     /// One of each family; either may fail.
-    Both(Parity),
+    Both(Port),
     /// The one that an earlier allocation reserved.
     Reserved(ReservationToken),
+}
+
+/// Which port a relayed address is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    Udp(Parity),
+    Tcp,
+}
+
+impl Port {
+    pub(super) const fn transport(self) -> PeerTransport {
+        match self {
+            Self::Udp(_) => PeerTransport::Udp,
+            Self::Tcp => PeerTransport::Tcp,
+        }
+    }
 }
 
 /// What the port of a relayed address has to be like.
@@ -84,32 +111,51 @@ pub(super) enum Parity {
 }
 
 impl AllocateRequest {
-    /// Reads the request; the checks stand in the order of RFC 8656 section 7.2, steps 3 to 9.
-    pub(super) fn parse(message: &Message<'_>, legacy: bool) -> Result<Self, Refusal> {
-        let transport: RequestedTransport = attribute(message)?.ok_or(Refusal::BadRequest)?;
-        if transport != RequestedTransport::UDP {
-            return Err(Refusal::UnsupportedTransport);
-        }
+    /// Reads the request of a client that came by `way`; the checks stand in the order of RFC 8656 section 7.2, steps 3
+    /// to 9.
+    pub(super) fn parse(
+        message: &Message<'_>,
+        way: Transport,
+        options: &Options,
+    ) -> Result<Self, Refusal> {
+        let transport = match attribute(message)?.ok_or(Refusal::BadRequest)? {
+            RequestedTransport::UDP => PeerTransport::Udp,
+            RequestedTransport::TCP if options.tcp => PeerTransport::Tcp,
+            _ => return Err(Refusal::UnsupportedTransport),
+        };
         let token: Option<ReservationToken> = attribute(message)?;
         let even: Option<EvenPort> = attribute(message)?;
         let requested = attribute(message)?.map(|RequestedAddressFamily(family)| family);
-        let additional = additional_family(message, legacy)?;
+        let additional = additional_family(message, options.legacy_clients)?;
         let lifetime = attribute(message)?.map(|Lifetime(seconds)| seconds);
         let parity = match even {
             None => Parity::Any,
             Some(EvenPort { reserve: false }) => Parity::Even,
             Some(EvenPort { reserve: true }) => Parity::EvenWithNext,
         };
+        let port = match transport {
+            PeerTransport::Udp => Port::Udp(parity),
+            PeerTransport::Tcp => {
+                let dont_fragment: Option<DontFragment> = attribute(message)?;
+                // RFC 6062 section 5.1: over streams alone, and nothing of what only datagrams need.
+                let meant_for_udp = dont_fragment.is_some() || even.is_some() || token.is_some();
+                if way == Transport::Udp || meant_for_udp {
+                    return Err(Refusal::BadRequest);
+                }
+                Port::Tcp
+            }
+        };
         let addresses = match (token, requested, additional) {
             (Some(token), None, None) if even.is_none() => Addresses::Reserved(token),
             (None, None, Some(Family::V6)) if parity != Parity::EvenWithNext => {
-                Addresses::Both(parity)
+                Addresses::Both(port)
             }
             // Without a family, IPv4 whatever the client's own (RFC 8656 section 7.2, step 7).
-            (None, family, None) => Addresses::One(family.unwrap_or(Family::V4), parity),
+            (None, family, None) => Addresses::One(family.unwrap_or(Family::V4), port),
             _ => return Err(Refusal::BadRequest),
         };
         Ok(Self {
+            transport,
             addresses,
             lifetime,
         })
@@ -168,6 +214,20 @@ impl ChannelBindRequest {
             peer: Masked::new(peer),
         })
     }
+}
+
+/// The peer of a Connect request (RFC 6062 section 4.3).
+pub(super) fn connect_peer(message: &Message<'_>) -> Result<SocketAddr, Refusal> {
+    let XorPeerAddress(peer) = attribute(message)?.ok_or(Refusal::BadRequest)?;
+    if peer.port() == 0 {
+        return Err(Refusal::BadRequest);
+    }
+    Ok(peer)
+}
+
+/// The connection of a ConnectionBind request (RFC 6062 section 4.3).
+pub(super) fn connection_id(message: &Message<'_>) -> Result<ConnectionId, Refusal> {
+    attribute(message)?.ok_or(Refusal::BadRequest)
 }
 
 /// The second family that a client asks for.

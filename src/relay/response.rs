@@ -5,15 +5,16 @@
 
 use std::net::SocketAddr;
 
+use super::ConnectionToken;
 use super::counters::Answered;
 use super::quota::QuotaExceeded;
 use crate::auth::{Authenticator, Reject};
 use crate::masked::Masked;
 use crate::time::Now;
 use crate::wire::{
-    AddressErrorCode, BufferFull, Class, ErrorCode, Family, Fingerprint, HmacKey, Lifetime,
-    Message, Method, ReservationToken, Software, TransactionId, UnknownAttributes, Writer,
-    XorMappedAddress, XorRelayedAddress,
+    AddressErrorCode, BufferFull, Class, ConnectionId, ErrorCode, Family, Fingerprint, HmacKey,
+    Lifetime, Message, Method, ReservationToken, Software, TransactionId, UnknownAttributes,
+    Writer, XorMappedAddress, XorRelayedAddress,
 };
 
 /// What an Allocate request was granted (RFC 8656 section 7.3); kept to answer a retransmission alike.
@@ -37,6 +38,10 @@ pub(super) enum Success {
     Refresh(u32),
     CreatePermission,
     ChannelBind,
+    /// The connection that is open.
+    Connect(ConnectionId),
+    /// The connection that the client's stream is joined with.
+    ConnectionBind(ConnectionToken),
 }
 
 /// Why a request was refused; one variant for each error code that this server sends.
@@ -62,6 +67,10 @@ pub(super) enum Refusal {
     UnsupportedTransport,
     /// 443: the peer is of another family than the relayed address.
     PeerAddressFamilyMismatch,
+    /// 446: there is a connection to this peer already, or an attempt at one.
+    ConnectionExists,
+    /// 447: the peer could not be connected to.
+    ConnectionFailed,
     /// 486: the user has as many allocations as it may have.
     QuotaReached,
     /// 508: a limit of the server is reached.
@@ -69,7 +78,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The ERROR-CODE (RFC 8489 section 14.8, RFC 8656 section 19).
+    /// The ERROR-CODE (RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3).
     pub(super) const fn code(self) -> u16 {
         match self {
             Self::BadRequest => 400,
@@ -82,6 +91,8 @@ impl Refusal {
             Self::WrongCredentials => 441,
             Self::UnsupportedTransport => 442,
             Self::PeerAddressFamilyMismatch => 443,
+            Self::ConnectionExists => 446,
+            Self::ConnectionFailed => 447,
             Self::QuotaReached => 486,
             Self::InsufficientCapacity => 508,
         }
@@ -199,7 +210,8 @@ impl Responder<'_> {
                 writer.put(&XorMappedAddress(self.client.reveal()))
             }
             Success::Refresh(lifetime) => writer.put(&Lifetime(*lifetime)),
-            Success::CreatePermission | Success::ChannelBind => Ok(()),
+            Success::Connect(id) => writer.put(id),
+            Success::CreatePermission | Success::ChannelBind | Success::ConnectionBind(_) => Ok(()),
         }
     }
 
@@ -222,6 +234,8 @@ impl Responder<'_> {
             | Refusal::WrongCredentials
             | Refusal::UnsupportedTransport
             | Refusal::PeerAddressFamilyMismatch
+            | Refusal::ConnectionExists
+            | Refusal::ConnectionFailed
             | Refusal::QuotaReached
             | Refusal::InsufficientCapacity => Ok(()),
         }

@@ -11,11 +11,12 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::allocation::{Owner, PerFamily};
+use super::connection_ids::ConnectionIds;
 use super::directory::RelayDirectory;
 use super::policy::{PeerClass, PeerPolicy};
 use super::ports::PortPool;
 use super::quota::Quotas;
-use super::request::Parity;
+use super::request::{Parity, PeerTransport, Port};
 use super::reservations::Reservations;
 use super::tags::Tagger;
 use super::turnover::Turnover;
@@ -34,6 +35,9 @@ pub struct Shared {
     pub(super) policy: PeerPolicy,
     pub(super) tagger: Tagger,
     pub(super) directory: RelayDirectory,
+    /// The relayed addresses that speak TCP with peers: a port number may be in use in both.
+    tcp_directory: RelayDirectory,
+    pub(super) connection_ids: ConnectionIds,
     pub(super) quotas: Quotas,
     pub(super) turnover: Turnover,
     ports: Mutex<Ports>,
@@ -44,6 +48,8 @@ pub struct Shared {
 /// The ports of the relayed addresses.
 struct Ports {
     pools: PerFamily<PortPool>,
+    /// Those of TCP relays.
+    tcp_pools: PerFamily<PortPool>,
     reservations: Reservations,
 }
 
@@ -54,18 +60,22 @@ impl Shared {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let relays: Vec<RelayAddress> = options.ipv4.into_iter().chain(options.ipv6).collect();
         let pool = |_| PortPool::new(&options.ports, options.lifetimes.quarantine);
-        let pools = PerFamily {
-            v4: options.ipv4.map(pool),
-            v6: options.ipv6.map(pool),
+        let pools = |served: bool| PerFamily {
+            v4: options.ipv4.filter(|_| served).map(pool),
+            v6: options.ipv6.filter(|_| served).map(pool),
         };
+        let tcp_relays = if options.tcp { &*relays } else { &[] };
         Self {
             policy: PeerPolicy::new(&options.peers, &relays, &options.ports),
             directory: RelayDirectory::new(&relays, &options.ports),
+            tcp_directory: RelayDirectory::new(tcp_relays, &options.ports),
+            connection_ids: ConnectionIds::new(options.limits.peer_connections_total),
             tagger: Tagger::new(&key(&mut rng)),
             quotas: Quotas::new(options.limits.allocations),
             turnover: Turnover::new(options.lifetimes.quarantine),
             ports: Mutex::new(Ports {
-                pools,
+                pools: pools(true),
+                tcp_pools: pools(options.tcp),
                 reservations: Reservations::new(MAX_RESERVATIONS, options.lifetimes.reservation),
             }),
             draining: AtomicBool::new(false),
@@ -85,7 +95,7 @@ impl Shared {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// How many ports of a family are taken, and how many there are.
+    /// How many UDP ports of a family are taken, and how many there are.
     #[must_use]
     pub fn ports_in_use(&self, family: Family) -> Option<(usize, usize)> {
         let ports = self.lock();
@@ -93,12 +103,19 @@ impl Shared {
         Some((pool.in_use(), pool.in_use() + pool.free() + pool.resting()))
     }
 
-    /// How many ports of a family are taken, free and resting, as of the last time that one was drawn.
+    /// How many UDP ports of a family are taken, free and resting, as of the last time that one was drawn.
     #[cfg(any(test, fuzzing))]
     pub(super) fn port_counts(&self, family: Family) -> Option<(usize, usize, usize)> {
         let ports = self.lock();
         let pool = ports.pools.of(family)?;
         Some((pool.in_use(), pool.free(), pool.resting()))
+    }
+
+    /// How many TCP ports of a family are taken.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn tcp_ports_in_use(&self, family: Family) -> usize {
+        let ports = self.lock();
+        ports.tcp_pools.of(family).map_or(0, PortPool::in_use)
     }
 
     /// How many ports of a family wait for their token.
@@ -123,17 +140,33 @@ impl Shared {
         (class != PeerClass::Relayed || self.is_live(owner, peer)).then_some(class)
     }
 
+    /// As [`Self::judge`] for the peer of a TCP relay: of this host's relayed addresses, those that speak TCP are meant.
+    pub(super) fn judge_connection(&self, owner: &Owner, peer: SocketAddr) -> Option<PeerClass> {
+        let class = self.policy.judge(owner.scope, peer).ok()?;
+        let admitted =
+            class != PeerClass::Relayed || self.tcp_directory.admits(owner.scope, owner.call, peer);
+        admitted.then_some(class)
+    }
+
+    /// Where the relayed addresses of a transport are known.
+    pub(super) const fn directory_of(&self, transport: PeerTransport) -> &RelayDirectory {
+        match transport {
+            PeerTransport::Udp => &self.directory,
+            PeerTransport::Tcp => &self.tcp_directory,
+        }
+    }
+
     /// Whether a peer on one of this relay's addresses is a live allocation that the owner may reach.
     pub(super) fn is_live(&self, owner: &Owner, peer: SocketAddr) -> bool {
         self.directory.admits(owner.scope, owner.call, peer)
     }
 
-    /// Draws a free relayed address; with [`Parity::EvenWithNext`], the next port is taken as well.
+    /// Draws a free relayed address; with [`Parity::EvenWithNext`], the next UDP port is taken as well.
     pub(super) fn draw(
         &self,
         now: Tick,
         family: Family,
-        parity: Parity,
+        port: Port,
         rng: &mut ChaCha12Rng,
     ) -> Option<SocketAddr> {
         let relay = match family {
@@ -142,19 +175,21 @@ impl Shared {
         }?;
         let mut ports = self.lock();
         ports.expire(now);
-        let pool = ports.pools.slot(family).as_mut()?;
-        let port = match parity {
-            Parity::Any => pool.take_any(now, rng),
-            Parity::Even => pool.take_even(false, now, rng),
-            Parity::EvenWithNext => pool.take_even(true, now, rng),
+        let pool = ports.pools_of(port.transport()).slot(family).as_mut()?;
+        let port = match port {
+            Port::Udp(Parity::Any) | Port::Tcp => pool.take_any(now, rng),
+            Port::Udp(Parity::Even) => pool.take_even(false, now, rng),
+            Port::Udp(Parity::EvenWithNext) => pool.take_even(true, now, rng),
         }?;
         Some(SocketAddr::new(relay.advertise, port))
     }
 
     /// Gives a relayed address back: nobody is reached there any more, and its port rests.
-    pub(super) fn release(&self, now: Tick, relayed: SocketAddr) {
-        self.directory.withdraw(relayed);
-        if let Some(pool) = self.lock().pools.slot(Family::of(relayed.ip())) {
+    pub(super) fn release(&self, now: Tick, transport: PeerTransport, relayed: SocketAddr) {
+        self.directory_of(transport).withdraw(relayed);
+        let mut ports = self.lock();
+        let pools = ports.pools_of(transport);
+        if let Some(pool) = pools.slot(Family::of(relayed.ip())) {
             pool.release(relayed.port(), now);
         }
     }
@@ -180,7 +215,7 @@ impl Shared {
 
     /// Gives the port after `relayed` back.
     pub(super) fn release_next(&self, now: Tick, relayed: SocketAddr) {
-        self.release(now, next(relayed));
+        self.release(now, PeerTransport::Udp, next(relayed));
     }
 
     /// The relayed address that a token stands for, if it is this user's. A token works once.
@@ -202,6 +237,13 @@ impl Shared {
 }
 
 impl Ports {
+    const fn pools_of(&mut self, transport: PeerTransport) -> &mut PerFamily<PortPool> {
+        match transport {
+            PeerTransport::Udp => &mut self.pools,
+            PeerTransport::Tcp => &mut self.tcp_pools,
+        }
+    }
+
     /// Returns the ports of reservations that nobody claimed in time.
     fn expire(&mut self, now: Tick) {
         while let Some(relayed) = self.reservations.pop_expired(now) {

@@ -30,7 +30,7 @@ impl AllocationId {
         clippy::cast_possible_truncation,
         reason = "the two halves of the word, as packed above"
     )]
-    const fn of(token: RelayToken) -> Self {
+    pub(super) const fn of(token: RelayToken) -> Self {
         Self {
             index: (token.0 >> 32) as u32,
             generation: (token.0 as u32) >> 1,

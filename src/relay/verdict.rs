@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::host::SocketId;
+use super::host::{ConnectionToken, SocketId};
 use super::{FiveTuple, Span};
 use crate::masked::Masked;
+use crate::time::Tick;
 
 /// What to do with a packet. The bytes to send, where there are any, already lie in the packet's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,49 @@ pub enum Verdict {
         /// Whether the datagram must not be fragmented (RFC 8656 section 18.9).
         dont_fragment: bool,
     },
+    /// Send nothing: the answer comes by [`Host::tell`](super::Host::tell) when a connection is open or has failed.
+    Later,
+    /// Answer the client that sent the packet. From there on, its stream is the data connection of a peer connection
+    /// (RFC 6062 section 5.4): every byte that follows the request on it goes to the peer, every byte from the peer,
+    /// those included that came before, goes to the client behind the answer, and nothing of it comes to the core but
+    /// `Relay::on_spliced` and, when one of the two closes, `Relay::on_connection_closed`.
+    Splice {
+        /// The answer.
+        answer: Span,
+        /// The peer connection.
+        connection: ConnectionToken,
+    },
+    /// Nothing has happened yet: give the client's stream, this very packet first, to the relay of another worker.
+    HandOver {
+        /// Its number.
+        worker: usize,
+    },
     /// Send nothing.
     Drop(DropReason),
+}
+
+/// Which way bytes go through a bound connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the peer.
+    ToPeer,
+    /// From the peer to the client.
+    ToClient,
+}
+
+/// Bytes of a bound connection that are asked about at a time, at most.
+pub const MAX_CHUNK: usize = 64 * 1024;
+
+/// Whether a chunk of a bound connection may be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Pass it on: it is counted.
+    Forward,
+    /// The allocation's rate is used up: keep the chunk, read no more in this direction, and ask again at this moment.
+    Wait(Tick),
+    /// The connection is over.
+    Closed,
 }
 
 /// Why a packet was dropped. One counter each.
@@ -66,11 +108,13 @@ pub enum DropReason {
     TooLarge,
     /// An ICMP error that is not passed on: its type, or too many (RFC 8656 section 11.5).
     IcmpIgnored,
+    /// A peer's connection to a TCP relay that has as many as it may have.
+    TooManyConnections,
 }
 
 impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::BadFingerprint,
         Self::UnexpectedMessage,
@@ -85,6 +129,7 @@ impl DropReason {
         Self::OverRate,
         Self::TooLarge,
         Self::IcmpIgnored,
+        Self::TooManyConnections,
     ];
 
     /// The value of the metric's `reason` label.
@@ -105,6 +150,7 @@ impl DropReason {
             Self::OverRate => "over_rate",
             Self::TooLarge => "too_large",
             Self::IcmpIgnored => "icmp_ignored",
+            Self::TooManyConnections => "too_many_connections",
         }
     }
 }

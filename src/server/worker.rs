@@ -228,7 +228,8 @@ fn execute(batch: &mut Batch<Key>, verdict: Verdict, asked_by: Option<&FiveTuple
             };
             batch.send(envelope, span.range());
         }
-        Verdict::Drop(_) => {}
+        // The last three only streams bring about.
+        Verdict::Drop(_) | Verdict::Later | Verdict::Splice { .. } | Verdict::HandOver { .. } => {}
     }
 }
 

@@ -64,7 +64,11 @@ fn race(
                 let came = match verdict {
                     Verdict::ToClient { span, .. } => Came::ToBob(buf[span.start]),
                     Verdict::Drop(reason) => Came::Dropped(reason),
-                    other @ (Verdict::Reply(_) | Verdict::ToPeer { .. }) => {
+                    other @ (Verdict::Reply(_)
+                    | Verdict::ToPeer { .. }
+                    | Verdict::Later
+                    | Verdict::Splice { .. }
+                    | Verdict::HandOver { .. }) => {
                         panic!("neither delivered nor dropped: {other:?}")
                     }
                 };

@@ -50,6 +50,8 @@ mod refresh;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
+mod tcp;
+#[cfg(test)]
 mod traffic;
 #[cfg(test)]
 mod workers;

@@ -1,6 +1,6 @@
 //! A daemon in virtual time: relays that share their state, an imaginary host, and clocks that move when told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use super::client::Client;
 use crate::auth::{AuthOptions, Authenticator, Claims, Credential, PeerScope, Secret};
 use crate::masked::Masked;
 use crate::relay::{
-    Counters, DropReason, EndReason, Event, FiveTuple, HEADROOM, Host, IcmpError, Lifetimes,
-    Limits, Link, MIN_BUFFER, OnExpiry, OpenError, Options, Packet, PeerOptions, Relay,
-    RelayAddress, RelayToken, Shared, SocketId, Transport, Verdict,
+    ConnectFailed, ConnectionToken, Counters, DropReason, EndReason, Event, FiveTuple, HEADROOM,
+    Host, IcmpError, Lifetimes, Limits, Link, MIN_BUFFER, OnExpiry, OpenError, Options, Packet,
+    PeerOptions, Relay, RelayAddress, RelayToken, Shared, SocketId, Transport, Verdict,
 };
 use crate::time::{Now, Tick, UnixTime};
 use crate::wire::Family;
@@ -50,6 +50,7 @@ pub(super) fn options() -> Options {
         }),
         ports: 50_000..=50_099,
         hairpin: false,
+        tcp: false,
         legacy_clients: false,
         lifetimes: Lifetimes {
             allocation_default: Duration::from_secs(600),
@@ -65,6 +66,8 @@ pub(super) fn options() -> Options {
             allocations_per_user: 8,
             permissions: 8,
             channels: 6,
+            peer_connections: 4,
+            peer_connections_total: 6,
             rate: None,
             challenges_per_second: 1_000,
             bindings_per_second: 1_000,
@@ -102,6 +105,15 @@ pub(super) enum Outcome {
         data: Vec<u8>,
         dont_fragment: bool,
     },
+    /// Nothing yet: the answer is told later.
+    Later,
+    /// An answer, after which the client's stream belongs to a peer connection.
+    Splice {
+        answer: Vec<u8>,
+        connection: ConnectionToken,
+    },
+    /// The stream belongs to another worker.
+    HandOver(usize),
     Dropped(DropReason),
 }
 
@@ -128,6 +140,14 @@ pub(super) struct Attempt {
 pub(super) struct FakeHost {
     last: u32,
     pub(super) open: BTreeMap<u32, (SocketAddr, RelayToken)>,
+    /// The sockets that listen for TCP connections.
+    pub(super) listening: BTreeMap<u32, (SocketAddr, RelayToken)>,
+    /// The TCP connections that were asked for and those that peers opened, by their two ends.
+    pub(super) connections: BTreeMap<ConnectionToken, (SocketAddr, SocketAddr)>,
+    /// Whether attempts to connect do not even start.
+    pub(super) isolated: bool,
+    /// What clients were told on their control connections, in order.
+    pub(super) told: Vec<(FiveTuple, Vec<u8>)>,
     /// The attempts to open a socket, in order.
     pub(super) attempts: Vec<Attempt>,
     /// Local addresses that another program holds.
@@ -153,11 +173,50 @@ impl Host for FakeHost {
         opened
     }
 
+    fn listen(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError> {
+        if self.exhausted {
+            return Err(OpenError::Unavailable);
+        }
+        let held = self
+            .listening
+            .values()
+            .any(|(address, _)| *address == local);
+        assert!(!held, "a TCP port is given out once at a time");
+        if self.taken.contains(&local) {
+            return Err(OpenError::PortTaken);
+        }
+        self.last += 1;
+        self.listening.insert(self.last, (local, token));
+        Ok(SocketId(self.last))
+    }
+
     fn close(&mut self, socket: SocketId) {
-        assert!(
-            self.open.remove(&socket.0).is_some(),
-            "a socket is closed once"
-        );
+        let closed = self.open.remove(&socket.0);
+        let closed = closed.or_else(|| self.listening.remove(&socket.0));
+        assert!(closed.is_some(), "a socket is closed once");
+    }
+
+    fn connect(
+        &mut self,
+        connection: ConnectionToken,
+        from: SocketId,
+        to: SocketAddr,
+    ) -> Result<(), ConnectFailed> {
+        if self.isolated {
+            return Err(ConnectFailed);
+        }
+        let (local, _) = self.listening[&from.0];
+        self.add_connection(connection, local, to);
+        Ok(())
+    }
+
+    fn close_connection(&mut self, connection: ConnectionToken) {
+        let closed = self.connections.remove(&connection);
+        assert!(closed.is_some(), "a connection is closed once");
+    }
+
+    fn tell(&mut self, client: &FiveTuple, message: &[u8]) {
+        self.told.push((*client, message.to_vec()));
     }
 
     fn report(&mut self, event: Event<'_>) {
@@ -173,6 +232,21 @@ impl Host for FakeHost {
 }
 
 impl FakeHost {
+    pub(super) fn add_connection(
+        &mut self,
+        connection: ConnectionToken,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) {
+        let ends = (local, peer);
+        assert!(
+            !self.connections.values().any(|found| *found == ends),
+            "one connection between two addresses"
+        );
+        let known = self.connections.insert(connection, ends);
+        assert_eq!(known, None, "a connection has a name of its own");
+    }
+
     fn try_open(&mut self, local: SocketAddr, token: RelayToken) -> Result<SocketId, OpenError> {
         if self.exhausted {
             return Err(OpenError::Unavailable);
@@ -404,6 +478,11 @@ impl World {
     #[track_caller]
     pub(super) fn assert_invariants(&self) {
         self.shared.assert_invariants(&self.relays);
+        for (relay, host) in self.relays.iter().zip(&self.hosts) {
+            let known: BTreeSet<_> = relay.connections().collect();
+            let open: BTreeSet<_> = host.connections.keys().copied().collect();
+            assert_eq!(known, open, "the core knows the connections that are open");
+        }
     }
 
     /// As [`Self::pass`], in whole seconds.
@@ -428,7 +507,8 @@ impl World {
 
     /// How many relay sockets are open, over all workers.
     pub(super) fn sockets(&self) -> usize {
-        self.hosts.iter().map(|host| host.open.len()).sum()
+        let open = |host: &FakeHost| host.open.len() + host.listening.len();
+        self.hosts.iter().map(open).sum()
     }
 
     /// How many ports of a family are taken.
@@ -447,8 +527,8 @@ impl World {
                 let grants = &*allocation.grants;
                 let relayed: Vec<_> = grants.relayed.iter().collect();
                 allocations.push(format!(
-                    "{relayed:?} {:?} {:?} {:?}",
-                    grants.permissions, grants.channels, grants.numbers
+                    "{relayed:?} {:?} {:?} {:?} {:?}",
+                    grants.permissions, grants.channels, grants.numbers, allocation.connections
                 ));
             }
         }
@@ -492,6 +572,12 @@ impl World {
                     dont_fragment,
                 }
             }
+            Verdict::Later => Outcome::Later,
+            Verdict::Splice { answer, connection } => Outcome::Splice {
+                answer: buf[answer.range()].to_vec(),
+                connection,
+            },
+            Verdict::HandOver { worker } => Outcome::HandOver(worker),
             Verdict::Drop(reason) => Outcome::Dropped(reason),
         }
     }

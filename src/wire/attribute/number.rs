@@ -20,6 +20,9 @@ pub struct RequestedTransport(pub u8);
 impl RequestedTransport {
     /// UDP.
     pub const UDP: Self = Self(17);
+
+    /// TCP, RFC 6062 section 5.1.
+    pub const TCP: Self = Self(6);
 }
 
 /// The family that the relayed address is to have (RFC 8656 section 18.6).
@@ -42,7 +45,7 @@ pub struct EvenPort {
 pub struct DontFragment;
 
 /// A peer connection of a TCP allocation (RFC 6062 section 6.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u32);
 
 /// Ties a type to its number, to the bytes of its value, and back.

@@ -118,6 +118,9 @@ impl Seen {
                 Err(_) => Self::in_indication(to, &bytes),
             },
             Outcome::Dropped(reason) => Self::Dropped(reason),
+            other @ (Outcome::Later | Outcome::Splice { .. } | Outcome::HandOver(_)) => {
+                panic!("{other:?} without TCP relays")
+            }
         }
     }
 

@@ -152,6 +152,9 @@ impl Driver {
                 let expected = self.shadow.send(client, peer, data, false);
                 assert_eq!(seen, self.shadow.carry(expected));
             }
+            other @ (Outcome::Later | Outcome::Splice { .. } | Outcome::HandOver(_)) => {
+                panic!("{other:?} without TCP relays")
+            }
         }
     }
 

@@ -96,25 +96,39 @@ impl Connection {
 /// The peer connections of an allocation, in no order. At most `limits.peer_connections`, so that every look-up, which is
 /// O(n), is a short one.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Vec<Connection>);
+pub(super) struct Connections {
+    all: Vec<Connection>,
+    /// Those that peers opened in the second that is named first.
+    announced: (u64, usize),
+}
 
 impl Connections {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.0.iter()
+        self.all.iter()
     }
 
     pub(super) fn push(&mut self, connection: Connection) {
-        self.0.push(connection);
+        self.all.push(connection);
     }
 
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.0
+        self.all
             .iter_mut()
             .find(|connection| connection.token.id == id)
+    }
+
+    /// Counts a connection that a peer opens against `limit` per second; whether the client may be told of it. A peer that
+    /// comes and goes would fill the control connection otherwise.
+    pub(super) fn admit(&mut self, now: Tick, limit: usize) -> bool {
+        if self.announced.0 != now.as_secs() {
+            self.announced = (now.as_secs(), 0);
+        }
+        self.announced.1 = self.announced.1.saturating_add(1);
+        self.announced.1 <= limit
     }
 
     /// The connection with a peer.
@@ -132,12 +146,12 @@ impl Connections {
         let at = self
             .iter()
             .position(|connection| connection.token.id == id)?;
-        Some(self.0.swap_remove(at))
+        Some(self.all.swap_remove(at))
     }
 
     /// Takes out those that are over. Allocates only where there are any.
     pub(super) fn take(&mut self, is_over: impl Fn(&Connection) -> bool) -> Vec<Connection> {
-        self.0
+        self.all
             .extract_if(.., |connection| is_over(connection))
             .collect()
     }

@@ -78,7 +78,7 @@ pub struct Limits {
     pub permissions: usize,
     /// Channels bound in one allocation; beyond, 508.
     pub channels: usize,
-    /// Peer connections of one TCP allocation, attempts included; beyond, 508.
+    /// Peer connections of one TCP allocation, attempts included; beyond, 508. Of those that peers open, no more a second.
     pub peer_connections: usize,
     /// Peer connections in the whole daemon; beyond, 508. Each costs two descriptors.
     pub peer_connections_total: usize,

@@ -48,7 +48,8 @@ impl Relay {
             .grants
             .rule(token_family(relay), peer, now, directory);
         ruling.outcome?;
-        if allocation.connections.len() >= shared.options.limits.peer_connections {
+        let limit = shared.options.limits.peer_connections;
+        if allocation.connections.len() >= limit || !allocation.connections.admit(now, limit) {
             return Err(DropReason::TooManyConnections);
         }
         let place = Place {

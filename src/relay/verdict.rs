@@ -108,7 +108,7 @@ pub enum DropReason {
     TooLarge,
     /// An ICMP error that is not passed on: its type, or too many (RFC 8656 section 11.5).
     IcmpIgnored,
-    /// A peer's connection to a TCP relay that has as many as it may have.
+    /// A peer's connection to a TCP relay that has as many as it may have, or had in this second.
     TooManyConnections,
 }
 

@@ -77,6 +77,27 @@ fn tc_04_connection_for_an_ended_relay_meets_nobody() {
     assert_eq!(outcome, Err(DropReason::NoAllocation));
 }
 
+/// Each connection that a peer opens is an indication to the client.
+#[test]
+fn tc_04_peer_that_comes_and_goes_is_announced_so_often_in_a_second_and_no_more() {
+    let mut world = tcp_world();
+    let (mut alice, relayed) = with_relay(&mut world, "alice");
+    alice.permit(&mut world, &[addr(PEER)]);
+    for _ in 0..2 {
+        for n in 0..10 {
+            match arrive(&mut world, relayed, PEER) {
+                Ok(token) => report_closed(&mut world, 0, token),
+                Err(reason) => {
+                    assert!(n >= 4);
+                    assert_eq!(reason, DropReason::TooManyConnections);
+                }
+            }
+        }
+        assert_eq!(std::mem::take(&mut world.hosts[0].told).len(), 4);
+        world.pass_secs(1);
+    }
+}
+
 #[test]
 fn tc_04_peer_that_leaves_before_the_bind_takes_its_id_along() {
     let mut world = tcp_world();

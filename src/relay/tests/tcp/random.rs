@@ -65,6 +65,8 @@ struct Allocated {
     relayed: SocketAddr,
     until: u64,
     permissions: BTreeMap<std::net::IpAddr, u64>,
+    /// Connections that peers opened or might have, in the second named first.
+    arrivals: (u64, usize),
 }
 
 struct Known {
@@ -153,7 +155,14 @@ impl Play {
         }
         let streams = clients
             .iter()
-            .map(|client| another_stream(&mut world, client))
+            .map(|client| {
+                let mut data = another_stream(&mut world, client);
+                // The first client's data connections reach the other worker.
+                if client.at == clients[0].at {
+                    data.worker = 1;
+                }
+                data
+            })
             .collect();
         Self {
             world,
@@ -212,6 +221,7 @@ impl Play {
             relayed,
             until: self.account.now + 600 * SECOND,
             permissions: BTreeMap::new(),
+            arrivals: (0, 0),
         });
     }
 
@@ -280,26 +290,31 @@ impl Play {
 
     fn arrive(&mut self, number: usize, peer: Peer) {
         let peer = self.address(peer);
-        let account = &self.account;
-        let Some(allocated) = &account.allocations[number] else {
+        let account = &mut self.account;
+        if account.allocations[number].is_none() {
             return;
-        };
+        }
         // No kernel has two connections with the same ends.
         if account.between(number, peer) {
             return;
         }
         let live = account.is_live(peer) || !is_relayed(peer);
+        let in_total = account.connections.len();
+        let own = account.own(number);
+        let now = account.now;
+        let allocated = account.allocations[number].as_mut().unwrap();
         let permitted = allocated.permissions.get(&peer.ip());
-        let expected = if permitted.is_none_or(|until| *until <= account.now) {
+        let expected = if permitted.is_none_or(|until| *until <= now) {
             Err(DropReason::NoPermission)
         } else if !live {
             Err(DropReason::PeerDenied)
-        } else if account.is_full(number) {
+        } else if own >= PER_ALLOCATION || !allocated.may_announce(now) || in_total >= IN_TOTAL {
             Err(DropReason::TooManyConnections)
         } else {
             Ok(())
         };
-        let outcome = arrive(&mut self.world, allocated.relayed, &peer.to_string());
+        let relayed = allocated.relayed;
+        let outcome = arrive(&mut self.world, relayed, &peer.to_string());
         assert_eq!(outcome.map(|_| ()), expected);
         if let Ok(token) = outcome {
             let until = self.account.now + 30 * SECOND;
@@ -448,6 +463,16 @@ impl Play {
     }
 }
 
+impl Allocated {
+    fn may_announce(&mut self, now: u64) -> bool {
+        if self.arrivals.0 != now / SECOND {
+            self.arrivals = (now / SECOND, 0);
+        }
+        self.arrivals.1 += 1;
+        self.arrivals.1 <= PER_ALLOCATION
+    }
+}
+
 impl Account {
     /// What a Connect request is answered; 0 where it is put off.
     fn connect_code(&self, client: usize, peer: SocketAddr) -> u16 {
@@ -475,9 +500,12 @@ impl Account {
     }
 
     fn is_full(&self, client: usize) -> bool {
+        self.own(client) >= PER_ALLOCATION || self.connections.len() >= IN_TOTAL
+    }
+
+    fn own(&self, client: usize) -> usize {
         let all = self.connections.values();
-        let own = all.filter(|known| known.client == client).count();
-        own >= PER_ALLOCATION || self.connections.len() >= IN_TOTAL
+        all.filter(|known| known.client == client).count()
     }
 
     /// Whose attempt it is, and of which request.

@@ -62,15 +62,15 @@ fn tc_07_chunk_beyond_the_rate_waits_for_just_as_long_as_it_has_to() {
     for direction in [Direction::ToPeer, Direction::ToClient] {
         let start = world.now.tick;
         assert_eq!(ask(&mut world, token, direction, BURST), Flow::Forward);
-        let Flow::Wait(until) = ask(&mut world, token, direction, 1_000) else {
+        let Flow::Wait(until) = ask(&mut world, token, direction, 1_001) else {
             panic!("the rate is used up")
         };
-        // 1,000 bytes at 10,000 a second.
-        assert_eq!(until.since(start).as_millis(), 100);
+        // 1,001 bytes at 10,000 a second take 100.1 ms, and a tick is a millisecond.
+        assert_eq!(until.since(start).as_millis(), 101);
         let early = Tick::from_millis(until.as_millis() - 1);
-        let asked = world.relays[0].on_spliced(early, token, direction, 1_000);
+        let asked = world.relays[0].on_spliced(early, token, direction, 1_001);
         assert!(matches!(asked, Flow::Wait(_)));
-        let asked = world.relays[0].on_spliced(until, token, direction, 1_000);
+        let asked = world.relays[0].on_spliced(until, token, direction, 1_001);
         assert_eq!(asked, Flow::Forward);
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! - [`time`], [`masked`]: moments and addresses as values.
 //! - [`certificate`]: a TLS certificate and its key, checked. Pure.
+//! - [`proxy`]: the PROXY protocol's header. Pure.
 //! - [`wire`]: the STUN and ChannelData codec. Pure.
 //! - [`auth`]: nonces, long-term keys, time-limited credentials and their claims. Pure.
 //! - [`relay`]: the TURN state machine (RFC 8656), without sockets or clocks. Pure.
@@ -23,6 +24,7 @@ pub mod config;
 pub mod masked;
 pub mod net;
 pub mod ops;
+pub mod proxy;
 pub mod relay;
 pub mod server;
 pub mod time;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use veilturn::config::defaults;
 
 const UNIT: &str = include_str!("../systemd/veilturn.service");
+const DROP_IN: &str = include_str!("../systemd/ports-below-1024.conf");
 const EXAMPLE: &str = include_str!("../config.example.toml");
 
 #[test]
@@ -24,10 +25,14 @@ fn stopping_may_take_longer_than_draining() {
 }
 
 #[test]
-fn every_relay_port_of_both_families_may_have_a_descriptor() {
+fn every_relay_port_of_both_families_and_every_connection_may_have_a_descriptor() {
     let descriptors: usize = setting("LimitNOFILE").parse().expect("a number");
     let relay_ports = defaults::RELAY_PORTS.len();
-    assert!(descriptors > 2 * relay_ports + 1000, "{descriptors}");
+    let connections = defaults::CONNECTIONS;
+    assert!(
+        descriptors > 2 * relay_ports + connections + 1000,
+        "{descriptors}"
+    );
 }
 
 #[test]
@@ -36,6 +41,22 @@ fn refused_configuration_is_checked_first_and_not_retried() {
     assert!(setting("ExecStartPre").ends_with(&format!("check --config {file}")));
     assert!(setting("ExecStart").ends_with(&format!("serve --config {file}")));
     assert_eq!(setting("RestartPreventExitStatus"), "2");
+}
+
+#[test]
+fn reload_is_the_signal_that_renews_certificates() {
+    assert_eq!(setting("ExecReload"), "/bin/kill -HUP $MAINPID");
+}
+
+#[test]
+fn drop_in_for_low_ports_gives_one_capability_and_a_namespace_where_it_counts() {
+    let lines: Vec<_> = DROP_IN.lines().filter(|line| line.contains('=')).collect();
+    let expected = [
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "PrivateUsers=no",
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// The value of a setting of the unit.

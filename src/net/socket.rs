@@ -167,13 +167,17 @@ pub enum BindError {
     #[error("the port is taken")]
     PortTaken,
     /// Descriptors or memory ran out: no port will work at this moment.
-    #[error("descriptors or memory ran out")]
+    #[error(
+        "descriptors or memory ran out (LimitNOFILE of the unit, or ulimit -n, sets how many descriptors there are)"
+    )]
     Exhausted(#[source] io::Error),
     /// The address is not one of this machine's.
     #[error("the address is not one of this machine's")]
     NoSuchAddress,
     /// The process may not use the port.
-    #[error("the port needs a privilege")]
+    #[error(
+        "the port needs a privilege (ports below 1024: CAP_NET_BIND_SERVICE, see systemd/ports-below-1024.conf)"
+    )]
     Denied,
     /// Anything else.
     #[error("the socket could not be set up")]

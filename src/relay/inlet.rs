@@ -24,6 +24,9 @@ pub(super) struct Inlet {
     grants: Mutex<Option<Arc<Grants>>>,
 }
 
+// What `ARCHITECTURE.md` says of its size, with the two counts in front of it on the heap.
+const _: () = assert!(size_of::<Inlet>() + 16 == 64);
+
 impl Inlet {
     /// The way in to a client that may be sent `rate`.
     pub(super) fn new(rate: Option<ByteRate>, grants: Arc<Grants>) -> Self {

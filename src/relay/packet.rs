@@ -44,7 +44,8 @@ impl Span {
 
 /// One received datagram (or one frame of a stream) and the buffer it lies in.
 ///
-/// Verdicts name parts of this buffer: headers are written in front of the payload, a response over the request.
+/// Verdicts name parts of this buffer: headers are written in front of the payload, a response over the request. Up to
+/// three bytes of padding are written behind the payload; where the buffer ends there, the datagram is too large.
 pub struct Packet<'a> {
     /// At least [`MIN_BUFFER`] bytes.
     buf: &'a mut [u8],

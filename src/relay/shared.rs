@@ -1,7 +1,7 @@
 //! What the relays of all workers share.
 //!
-//! Only the directory is read per packet, by one atomic load. The ports and the quotas are behind locks that are taken
-//! when an allocation begins or ends.
+//! Only the directory and the inlets it leads to are touched per packet, by atomics. The ports and the quotas are behind
+//! locks that are taken when an allocation begins or ends, the inlets when a route is compiled.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

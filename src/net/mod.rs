@@ -1,8 +1,9 @@
-//! Sockets and batches: UDP by the batch, with segmentation offload, ICMP errors and readiness. Knows no STUN.
+//! Sockets and batches: UDP by the batch, with segmentation offload and ICMP errors; TCP; readiness. Knows no STUN.
 //!
 //! It owns every `unsafe` block of the crate, in `sys`. It never logs, and none of its types prints an address.
 //!
 //! - [`UdpSocket`]: a listener or a relay socket, set up so that nothing of a received packet shows in a sent one.
+//! - [`TcpListener`], [`TcpStream`]: connections, which are never waited for.
 //! - [`Batch`]: receives datagrams, hands them out one by one, and sends what was decided about them.
 //! - [`Poller`]: which of any number of sockets are ready; [`Waker`] ends its wait from another thread.
 //! - [`Offload`]: whether this kernel's segmentation offload can be trusted.
@@ -66,6 +67,7 @@ mod recv;
 mod send;
 mod socket;
 mod sys;
+mod tcp;
 
 pub use batch::{Batch, Datagram, Envelope, Received, SendReport};
 pub use errors::{IcmpError, Peer, QueuedError};
@@ -75,3 +77,4 @@ pub use poller::{Event, Events, Interest, Poller, Waker};
 pub use process::{make_undumpable, raise_descriptors, stay_on_core};
 pub use recv::{HEADROOM, TAILROOM};
 pub use socket::{BindError, SocketOptions, UdpSocket};
+pub use tcp::{AcceptError, Accepted, Arrival, TcpListener, TcpStream};

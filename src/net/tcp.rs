@@ -1,0 +1,357 @@
+//! TCP sockets as the daemon needs them: non-blocking, without delay, and given up when the other side is gone.
+
+use std::io::{self, IoSlice, Read};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use super::socket::BindError;
+
+/// A non-blocking TCP listener, closed on exec.
+pub struct TcpListener {
+    socket: Socket,
+    /// Where the socket is bound, the port filled in.
+    local: SocketAddr,
+}
+
+impl TcpListener {
+    /// Opens a listener at `addr`, which may be shared with the listeners of other workers: the kernel gives each
+    /// connection to one of them. An IPv6 listener takes no IPv4.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], one variant per cause.
+    pub fn listen(addr: SocketAddr) -> Result<Self, BindError> {
+        let socket = open(addr)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        let local = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or(BindError::NoSuchAddress)?;
+        Ok(Self { socket, local })
+    }
+
+    /// Checks that nobody listens at `addr` yet: listeners that share a port would share its clients as well.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::PortTaken`] where somebody does; the other variants as for [`Self::listen`].
+    pub fn check_free(addr: SocketAddr) -> Result<(), BindError> {
+        let socket = open(addr)?;
+        socket.bind(&addr.into())?;
+        socket.listen(1)?;
+        Ok(())
+    }
+
+    /// Where the socket is bound.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Takes a connection that waits, and who is at its other end; `None` where none waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`].
+    pub fn accept(&self) -> Result<Option<Accepted>, AcceptError> {
+        let (socket, peer) = match self
+            .socket
+            .accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+        {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let peer = peer.as_socket().ok_or(AcceptError::Lost)?;
+        Accepted::new(socket, peer)
+            .map(Some)
+            .map_err(|_| AcceptError::Lost)
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A connection that was taken from a listener. It has no `Debug`, which would show the client.
+pub struct Accepted {
+    /// It.
+    pub stream: TcpStream,
+    /// The address of the other end.
+    pub peer: SocketAddr,
+    /// The address of this machine that the other end reached.
+    pub local: SocketAddr,
+}
+
+impl Accepted {
+    fn new(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
+        // Frames are put together before they are written, so there is nothing for the kernel to wait for.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(
+            &TcpKeepalive::new()
+                .with_time(KEEPALIVE_IDLE)
+                .with_interval(KEEPALIVE_INTERVAL)
+                .with_retries(KEEPALIVE_PROBES),
+        )?;
+        socket.set_tcp_user_timeout(Some(UNANSWERED_MAX))?;
+        socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
+        let local = socket.local_addr()?;
+        let local = local.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let stream = TcpStream { socket };
+        Ok(Self {
+            stream,
+            peer,
+            local,
+        })
+    }
+}
+
+/// A connection: non-blocking, closed on exec.
+pub struct TcpStream {
+    socket: Socket,
+}
+
+impl TcpStream {
+    /// Receives into `buf`, which must not be empty.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers where the connection is over: nothing comes any more.
+    pub fn receive(&self, buf: &mut [u8]) -> io::Result<Arrival> {
+        loop {
+            match (&self.socket).read(buf) {
+                Ok(0) => return Ok(Arrival::End),
+                Ok(count) => return Ok(Arrival::Bytes(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Arrival::Nothing);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends as much of `parts`, in their order, as the kernel takes; returns how many bytes that were. Zero where it
+    /// takes none at the moment.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers where the connection is over.
+    pub fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match self
+                .socket
+                .send_vectored_with_flags(parts, libc::MSG_NOSIGNAL)
+            {
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What a receive brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// That many bytes, at least one.
+    Bytes(usize),
+    /// Nothing at the moment.
+    Nothing,
+    /// The other side sends no more.
+    End,
+}
+
+/// Why no connection could be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The connection ended before it was taken; others may wait behind it.
+    #[error("the connection was lost before it was accepted")]
+    Lost,
+    /// Descriptors or memory ran out: to try again at once would fail again.
+    #[error("descriptors or memory ran out")]
+    Exhausted(#[source] io::Error),
+    /// Anything else.
+    #[error("the listener failed")]
+    Other(#[source] io::Error),
+}
+
+impl From<io::Error> for AcceptError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                Self::Exhausted(error)
+            }
+            // Linux reports what is wrong with the new connection as a failure of the call (accept(2)).
+            Some(
+                libc::EINTR
+                | libc::ECONNABORTED
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::ENETDOWN
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT,
+            ) => Self::Lost,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// Opens a socket of the family of `addr` with what all listeners have in common.
+fn open(addr: SocketAddr) -> Result<Socket, BindError> {
+    // socket2 opens sockets closed on exec.
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Connections of an earlier process may still be in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Connections that wait to be accepted by one worker. The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// A connection on which nothing moves is probed after this long …
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// … this often …
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// … that many times before it is given up.
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// How long what was sent may remain unacknowledged: as long as a silent client is put up with.
+const UNANSWERED_MAX: Duration = Duration::from_secs(120);
+
+/// Bytes that the kernel takes beyond what it has sent. What it has taken can no longer be dropped for being late, so
+/// it is little; what is on its way is not counted, so that it costs no throughput.
+const UNSENT_MAX: u32 = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpStream as Std};
+
+    use super::*;
+    use crate::net::{Events, Interest, Poller};
+
+    const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+    #[test]
+    fn a_connection_carries_bytes_both_ways_until_its_end() {
+        for loopback in LOOPBACKS {
+            let (mut client, server) = connect(loopback);
+            let mut buf = [0; 8];
+            assert_eq!(server.stream.receive(&mut buf).unwrap(), Arrival::Nothing);
+
+            client.write_all(b"hello").unwrap();
+            wait(&server.stream);
+            assert_eq!(server.stream.receive(&mut buf).unwrap(), Arrival::Bytes(5));
+            assert_eq!(&buf[..5], b"hello");
+            let parts = [IoSlice::new(b"good"), IoSlice::new(b"bye")];
+            assert_eq!(server.stream.send(&parts).unwrap(), 7);
+            let mut heard = [0; 7];
+            client.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"goodbye");
+
+            client.shutdown(Shutdown::Write).unwrap();
+            wait(&server.stream);
+            assert_eq!(server.stream.receive(&mut buf).unwrap(), Arrival::End);
+            assert_eq!(
+                server.peer.ip().to_canonical(),
+                client.local_addr().unwrap().ip()
+            );
+            assert_eq!(server.local, client.peer_addr().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_full_connection_takes_nothing_and_does_not_wait() {
+        let (_client, server) = connect(LOOPBACKS[0]);
+        let block = [7; 1 << 16];
+
+        let mut sent = 0;
+        loop {
+            match server.stream.send(&[IoSlice::new(&block)]).unwrap() {
+                0 => break,
+                count => sent += count,
+            }
+        }
+
+        assert!(sent > 0);
+    }
+
+    #[test]
+    fn a_connection_that_was_reset_fails() {
+        let (client, server) = connect(LOOPBACKS[0]);
+        socket2::SockRef::from(&client)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(client);
+        wait(&server.stream);
+
+        assert!(server.stream.receive(&mut [0; 8]).is_err());
+        assert!(server.stream.send(&[IoSlice::new(b"x")]).is_err());
+    }
+
+    #[test]
+    fn workers_share_a_port_and_strangers_are_told() {
+        let first = TcpListener::listen(LOOPBACKS[0].parse().unwrap()).unwrap();
+        let taken = first.local_addr();
+
+        let second = TcpListener::listen(taken);
+        let stranger = TcpListener::check_free(taken);
+
+        assert_eq!(second.unwrap().local_addr(), taken);
+        assert!(matches!(stranger, Err(BindError::PortTaken)));
+    }
+
+    #[test]
+    fn every_failure_of_an_accept_has_its_kind() {
+        let kind = |errno| AcceptError::from(io::Error::from_raw_os_error(errno));
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
+            assert!(matches!(kind(errno), AcceptError::Exhausted(_)), "{errno}");
+        }
+        for errno in [libc::ECONNABORTED, libc::EPROTO, libc::ENETDOWN] {
+            assert!(matches!(kind(errno), AcceptError::Lost), "{errno}");
+        }
+        assert!(matches!(kind(libc::EBADF), AcceptError::Other(_)));
+    }
+
+    fn connect(loopback: &str) -> (Std, Accepted) {
+        let listener = TcpListener::listen(loopback.parse().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().is_none());
+        let client = Std::connect(listener.local_addr()).unwrap();
+        wait(&listener);
+        let server = listener.accept().unwrap().expect("a connection");
+        (client, server)
+    }
+
+    fn wait(socket: &impl AsFd) {
+        let poller = Poller::new().unwrap();
+        poller.add(socket, 0, Interest::READABLE).unwrap();
+        let limit = Some(Duration::from_secs(10));
+        assert_eq!(poller.wait(&mut Events::new(1), limit).unwrap(), 1);
+    }
+}

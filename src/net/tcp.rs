@@ -14,16 +14,19 @@ pub struct TcpListener {
     socket: Socket,
     /// Where the socket is bound, the port filled in.
     local: SocketAddr,
+    /// After how long a silence a connection is probed.
+    keepalive: Duration,
 }
 
 impl TcpListener {
     /// Opens a listener at `addr`, which may be shared with the listeners of other workers: the kernel gives each
-    /// connection to one of them. An IPv6 listener takes no IPv4.
+    /// connection to one of them. An IPv6 listener takes no IPv4. After a silence as long as `keepalive`, a connection
+    /// is probed, and given up when as much again has passed without an answer.
     ///
     /// # Errors
     ///
     /// [`BindError`], one variant per cause.
-    pub fn listen(addr: SocketAddr) -> Result<Self, BindError> {
+    pub fn listen(addr: SocketAddr, keepalive: Duration) -> Result<Self, BindError> {
         let socket = open(addr)?;
         socket.set_reuse_port(true)?;
         socket.bind(&addr.into())?;
@@ -32,7 +35,11 @@ impl TcpListener {
             .local_addr()?
             .as_socket()
             .ok_or(BindError::NoSuchAddress)?;
-        Ok(Self { socket, local })
+        Ok(Self {
+            socket,
+            local,
+            keepalive,
+        })
     }
 
     /// Checks that nobody listens at `addr` yet: listeners that share a port would share its clients as well.
@@ -68,7 +75,7 @@ impl TcpListener {
             Err(error) => return Err(error.into()),
         };
         let peer = peer.as_socket().ok_or(AcceptError::Lost)?;
-        Accepted::new(socket, peer)
+        Accepted::new(socket, peer, self.keepalive)
             .map(Some)
             .map_err(|_| AcceptError::Lost)
     }
@@ -91,16 +98,17 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    fn new(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
+    fn new(socket: Socket, peer: SocketAddr, keepalive: Duration) -> io::Result<Self> {
         // Frames are put together before they are written, so there is nothing for the kernel to wait for.
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(
             &TcpKeepalive::new()
-                .with_time(KEEPALIVE_IDLE)
-                .with_interval(KEEPALIVE_INTERVAL)
+                .with_time(keepalive)
+                .with_interval(keepalive / KEEPALIVE_PROBES)
                 .with_retries(KEEPALIVE_PROBES),
         )?;
-        socket.set_tcp_user_timeout(Some(UNANSWERED_MAX))?;
+        // The same patience for what was sent and is not acknowledged.
+        socket.set_tcp_user_timeout(Some(2 * keepalive))?;
         socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
         let local = socket.local_addr()?;
         let local = local.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -232,17 +240,8 @@ fn open(addr: SocketAddr) -> Result<Socket, BindError> {
 /// Connections that wait to be accepted by one worker. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// A connection on which nothing moves is probed after this long …
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-
-/// … this often …
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
-/// … that many times before it is given up.
+/// Probes that a silent connection is sent.
 const KEEPALIVE_PROBES: u32 = 4;
-
-/// How long what was sent may remain unacknowledged: as long as a silent client is put up with.
-const UNANSWERED_MAX: Duration = Duration::from_secs(120);
 
 /// Bytes that the kernel takes beyond what it has sent. What it has taken can no longer be dropped for being late, so
 /// it is little; what is on its way is not counted, so that it costs no throughput.
@@ -256,6 +255,7 @@ mod tests {
     use super::*;
     use crate::net::{Events, Interest, Poller};
 
+    const MINUTE: Duration = Duration::from_secs(60);
     const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
 
     #[test]
@@ -317,10 +317,10 @@ mod tests {
 
     #[test]
     fn workers_share_a_port_and_strangers_are_told() {
-        let first = TcpListener::listen(LOOPBACKS[0].parse().unwrap()).unwrap();
+        let first = TcpListener::listen(LOOPBACKS[0].parse().unwrap(), MINUTE).unwrap();
         let taken = first.local_addr();
 
-        let second = TcpListener::listen(taken);
+        let second = TcpListener::listen(taken, MINUTE);
         let stranger = TcpListener::check_free(taken);
 
         assert_eq!(second.unwrap().local_addr(), taken);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn connect(loopback: &str) -> (Std, Accepted) {
-        let listener = TcpListener::listen(loopback.parse().unwrap()).unwrap();
+        let listener = TcpListener::listen(loopback.parse().unwrap(), MINUTE).unwrap();
         assert!(listener.accept().unwrap().is_none());
         let client = Std::connect(listener.local_addr()).unwrap();
         wait(&listener);

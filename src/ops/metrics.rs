@@ -71,6 +71,8 @@ pub struct Snapshot {
     pub responses: Vec<Responses>,
     /// Counters: requests refused by authentication; each reason once.
     pub auth_failures: Vec<Count>,
+    /// Connections of stream clients.
+    pub connections: Connections,
     /// Relay ports, IPv4.
     pub ipv4_ports: Ports,
     /// Relay ports, IPv6.
@@ -95,6 +97,7 @@ impl Snapshot {
             receive_drops: 0,
             responses: Vec::new(),
             auth_failures: Vec::new(),
+            connections: Connections::default(),
             ipv4_ports: Ports::default(),
             ipv6_ports: Ports::default(),
             certificates: Vec::new(),
@@ -129,6 +132,21 @@ pub struct Count {
     pub reason: &'static str,
     /// How many.
     pub count: u64,
+}
+
+/// The connections of stream clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Open connections, by what they speak; each word once.
+    pub open: Vec<Count>,
+    /// Counter: connections accepted, refused ones included.
+    pub accepted: u64,
+    /// Counters: connections closed; each reason once.
+    pub closed: Vec<Count>,
+    /// Counter: times that no connection could be accepted although one waited.
+    pub accept_errors: u64,
+    /// Counters: frames of media dropped because a client did not read them in time; each reason once.
+    pub media_dropped: Vec<Count>,
 }
 
 /// Relay ports of one family.
@@ -206,6 +224,7 @@ fn families(snapshot: &Snapshot, health: Health) -> Vec<Family> {
         .chain(allocations(snapshot))
         .chain(traffic(snapshot))
         .chain(requests(snapshot))
+        .chain(connections(&snapshot.connections))
         .chain([certificates(snapshot)])
         .collect()
 }
@@ -332,6 +351,42 @@ fn requests(snapshot: &Snapshot) -> [Family; 2] {
             "Requests refused by authentication, by reason.",
             &["reason"],
             labelled(failures.map(|failure| (failure.reason, failure.count))),
+        ),
+    ]
+}
+
+fn connections(connections: &Connections) -> [Family; 5] {
+    let counts = |counts: &[Count]| labelled(counts.iter().map(|c| (c.reason, c.count)));
+    [
+        gauge(
+            "veilturn_connections",
+            "Open connections of stream clients, by transport.",
+            &["transport"],
+            counts(&connections.open),
+        ),
+        counter(
+            "veilturn_connections_accepted_total",
+            "Connections accepted, those refused included.",
+            &[],
+            single(connections.accepted),
+        ),
+        counter(
+            "veilturn_connections_closed_total",
+            "Connections closed, by reason.",
+            &["reason"],
+            counts(&connections.closed),
+        ),
+        counter(
+            "veilturn_accept_errors_total",
+            "Times that no connection could be accepted although one waited.",
+            &[],
+            single(connections.accept_errors),
+        ),
+        counter(
+            "veilturn_stream_media_dropped_total",
+            "Packets dropped because a stream client did not read them in time, by reason.",
+            &["reason"],
+            counts(&connections.media_dropped),
         ),
     ]
 }

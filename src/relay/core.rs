@@ -79,6 +79,12 @@ impl Relay {
         self.table.len()
     }
 
+    /// Whether a client has an allocation.
+    #[must_use]
+    pub fn serves(&self, client: &FiveTuple) -> bool {
+        self.table.id_of(client).is_some()
+    }
+
     /// Whether a datagram from a client may be answered, so that its buffer must have room for a response; anything
     /// else needs no more than the headroom.
     #[must_use]

@@ -6,9 +6,11 @@
 mod clock;
 mod daemon;
 mod heart;
+mod listeners;
 mod renewal;
 mod sockets;
 mod stop;
+mod streams;
 mod thread;
 mod tls;
 mod vitals;
@@ -25,12 +27,14 @@ use tokio::sync::mpsc;
 pub use self::clock::Clock;
 pub use self::daemon::{ServeError, serve};
 use self::heart::Heart;
+use self::listeners::listen;
 use self::stop::Stop;
+use self::streams::{Admission, StreamStart};
 use self::thread::{WorkerHandle, WorkerStart};
 pub use self::tls::{ALPN_NAT_DISCOVERY, ALPN_TURN, Certificates, LoadError, Reload};
 use self::vitals::ServerVitals;
 use crate::auth::{Authenticator, OptionsError};
-use crate::config::{Config, Listener};
+use crate::config::Config;
 use crate::net::{self, BindError, Offload, SocketOptions, UdpSocket};
 use crate::ops::metrics::Vitals;
 use crate::ops::redact::Redactor;
@@ -105,7 +109,7 @@ impl Server {
         };
         let certificates = Certificates::load(&config.tls, clock.now().unix)?;
         check_relay_addresses(config, offload)?;
-        let (listeners, sockets) = listen(config, count, offload)?;
+        let (listeners, sockets) = listen(config, count, offload, &certificates.server_config())?;
         let own_sockets = listeners.iter().copied().chain(config.metrics).collect();
         let interfaces = net::interfaces().map_err(StartError::Interfaces)?;
         let auth = Authenticator::new(config.auth.clone(), &random()?)?;
@@ -122,11 +126,18 @@ impl Server {
             returned,
         };
         let redaction = random()?;
+        let admission = Arc::new(Admission::new(&config.streams));
         for (number, listeners) in sockets.into_iter().enumerate() {
             let start = WorkerStart {
                 clock,
                 relay: Relay::new(Arc::clone(&server.shared), number, random()?),
-                listeners: listeners.into(),
+                listeners: listeners.datagrams.into(),
+                streams: StreamStart {
+                    options: config.streams,
+                    acceptors: listeners.connections,
+                    admission: Arc::clone(&admission),
+                    counters: Arc::default(),
+                },
                 relay_options: relay_options(offload),
                 redactor: Redactor::new(config.log_addresses, &redaction),
                 cpu: config.runtime.pin_cpus.then_some(number),
@@ -218,51 +229,6 @@ impl Drop for Server {
 
 /// Bytes that a relay socket asks the kernel to buffer, each way: a burst of a video key frame at least.
 const RELAY_BUFFER: usize = 256 * 1024;
-
-/// Opens the UDP listeners: each configured address once for every worker.
-fn listen(
-    config: &Config,
-    workers: usize,
-    offload: Offload,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<UdpSocket>>), StartError> {
-    let runtime = &config.runtime;
-    let options = SocketOptions {
-        recv_buffer: runtime.receive_buffer,
-        send_buffer: runtime.send_buffer,
-        offload,
-    };
-    let listeners = || {
-        config
-            .listeners
-            .iter()
-            .filter(|listener| !listener.transport.is_stream())
-    };
-    for Listener { addr, .. } in listeners() {
-        // Workers share a port, and with whoever else listens there they would share the clients as well. A socket that
-        // shares with nobody tells.
-        UdpSocket::relay(*addr, &options).map_err(|source| StartError::Listen {
-            addr: *addr,
-            source,
-        })?;
-    }
-    let mut bound = Vec::new();
-    let mut sockets: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in listeners() {
-        // The first worker's socket settles the port, where the configuration leaves it open.
-        let mut addr = listener.addr;
-        for worker in &mut sockets {
-            let failed = |source| StartError::Listen {
-                addr: listener.addr,
-                source,
-            };
-            let socket = UdpSocket::listen(addr, &options).map_err(failed)?;
-            addr = socket.local_addr();
-            worker.push(socket);
-        }
-        bound.push(addr);
-    }
-    Ok((bound, sockets))
-}
 
 const fn relay_options(offload: Offload) -> SocketOptions {
     SocketOptions {

@@ -137,6 +137,10 @@ pub(super) enum Key {
     Listener(u32),
     /// A relay socket, by its number.
     Relay(u32),
+    /// A listener for connections, by its number.
+    Acceptor(u32),
+    /// A connection, by its number.
+    Stream(u32),
     /// The call of another thread.
     Waker,
 }
@@ -144,13 +148,17 @@ pub(super) enum Key {
 impl Key {
     const LISTENER: u64 = 0;
     const RELAY: u64 = 1;
-    const WAKER: u64 = 2;
+    const ACCEPTOR: u64 = 2;
+    const STREAM: u64 = 3;
+    const WAKER: u64 = 4;
 
     /// One word: what it is in the upper half, its number in the lower.
     pub(super) const fn token(self) -> u64 {
         match self {
             Self::Listener(number) => Self::LISTENER << 32 | number as u64,
             Self::Relay(number) => Self::RELAY << 32 | number as u64,
+            Self::Acceptor(number) => Self::ACCEPTOR << 32 | number as u64,
+            Self::Stream(number) => Self::STREAM << 32 | number as u64,
             Self::Waker => Self::WAKER << 32,
         }
     }
@@ -163,6 +171,8 @@ impl Key {
         match token >> 32 {
             Self::LISTENER => Self::Listener(token as u32),
             Self::RELAY => Self::Relay(token as u32),
+            Self::ACCEPTOR => Self::Acceptor(token as u32),
+            Self::STREAM => Self::Stream(token as u32),
             _ => Self::Waker,
         }
     }

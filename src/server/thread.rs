@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::heart::Heart;
 use super::sockets::RelaySockets;
 use super::stop::Stop;
+use super::streams::{StreamStart, Streams};
 use super::vitals::WorkerVitals;
 use super::worker::Worker;
 use crate::net::{self, Poller, SocketOptions, UdpSocket};
@@ -23,6 +24,7 @@ pub(super) struct WorkerStart {
     pub(super) clock: Clock,
     pub(super) relay: Relay,
     pub(super) listeners: Arc<[UdpSocket]>,
+    pub(super) streams: StreamStart,
     pub(super) relay_options: SocketOptions,
     pub(super) redactor: Redactor,
     /// The core to stay on.
@@ -43,6 +45,7 @@ impl WorkerStart {
             counters: self.relay.counters(),
             unsent: Arc::default(),
             listeners: Arc::clone(&self.listeners),
+            streams: Arc::clone(&self.streams.counters),
             heart: self.heart.clone(),
         };
         let stop = self.stop.clone();
@@ -84,11 +87,12 @@ impl WorkerStart {
             self.redactor,
             self.clock,
         );
+        let streams = Streams::new(self.streams, Rc::clone(&poller))?;
         let worker = Worker::new(
             self.clock,
             self.relay,
             self.listeners,
-            (poller, sockets),
+            (poller, sockets, streams),
             unsent,
         )?;
         // The starter may be gone already, which ends the worker by its phase.

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::heart::Heart;
+use super::streams::{CloseReason, Speaks, StreamCounters};
 use super::tls::Certificates;
 use crate::auth::Reject;
 use crate::net::UdpSocket;
-use crate::ops::metrics::{Count, Health, Ports, Responses, Snapshot, Traffic, Vitals};
+use crate::ops::metrics::{
+    Connections, Count, Health, Ports, Responses, Snapshot, Traffic, Vitals,
+};
 use crate::relay::{Answered, Counter, Counters, Shared};
 use crate::time::UnixTime;
 use crate::wire::Family;
@@ -28,6 +31,7 @@ pub(super) struct WorkerVitals {
     /// Datagrams that were not sent, for whatever reason.
     pub(super) unsent: Arc<Counter>,
     pub(super) listeners: Arc<[UdpSocket]>,
+    pub(super) streams: Arc<StreamCounters>,
     pub(super) heart: Heart,
 }
 
@@ -41,6 +45,7 @@ impl Vitals for ServerVitals {
                 count: 0,
             })
             .to_vec();
+        snapshot.connections = connections();
         for worker in &self.workers {
             add(worker, &mut snapshot);
         }
@@ -96,6 +101,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
         counters,
         unsent,
         listeners,
+        streams,
         heart: _,
     } = worker;
     to.allocations += counters.allocations.value();
@@ -105,6 +111,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     add_traffic(&mut to.client_to_peer, &counters.to_peers);
     add_traffic(&mut to.peer_to_client, &counters.to_clients);
     to.send_drops += unsent.value();
+    add_connections(streams, &mut to.connections);
     let drops = listeners
         .iter()
         .filter_map(|listener| listener.receive_drops().ok());
@@ -119,6 +126,30 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     for (sum, counter) in to.auth_failures.iter_mut().zip(&counters.rejects) {
         sum.count += counter.value();
     }
+}
+
+/// A zero counter for everything that connections are counted by.
+fn connections() -> Connections {
+    let zero = |reason| Count { reason, count: 0 };
+    Connections {
+        open: Speaks::ALL.map(|speaks| zero(speaks.label())).to_vec(),
+        closed: CloseReason::ALL.map(|reason| zero(reason.label())).to_vec(),
+        media_dropped: ["crowded", "late"].map(zero).to_vec(),
+        ..Connections::default()
+    }
+}
+
+fn add_connections(streams: &StreamCounters, to: &mut Connections) {
+    let add = |sums: &mut [Count], counters: &[Counter]| {
+        for (sum, counter) in sums.iter_mut().zip(counters) {
+            sum.count += counter.value();
+        }
+    };
+    add(&mut to.open, &streams.open);
+    add(&mut to.closed, &streams.closed);
+    add(&mut to.media_dropped, &streams.media_dropped);
+    to.accepted += streams.accepted.value();
+    to.accept_errors += streams.accept_errors.value();
 }
 
 fn add_all(sums: &mut [u64], counters: &[Counter]) {

@@ -11,12 +11,14 @@ use super::clock::Clock;
 use super::heart::Heart;
 use super::sockets::{Key, RelaySockets};
 use super::stop::Stop;
+use super::streams::Streams;
 use crate::masked::Masked;
 use crate::net::{
     self, Batch, Datagram, Envelope, Events, Interest, Poller, QueuedError, UdpSocket,
 };
 use crate::relay::{
-    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Transport, Verdict,
+    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Span, Transport,
+    Verdict,
 };
 use crate::time::Now;
 
@@ -32,6 +34,11 @@ const BATCH: usize = 64;
 /// so that a bulk flow cannot starve the others.
 const SHARE: usize = BATCH / 2;
 
+/// Bytes that connections may bring into a batch before it is sent, and what each datagram is charged beside its own:
+/// so the batch is sent before it holds more datagrams or bytes than it takes.
+const COPIED_MAX: usize = 256 * 1024;
+const COPY_OVERHEAD: usize = 256;
+
 /// Sockets that are looked at in one turn.
 const SOCKETS: usize = 256;
 
@@ -42,9 +49,12 @@ pub(super) struct Worker {
     /// By the number of their link.
     listeners: Arc<[UdpSocket]>,
     sockets: RelaySockets,
+    streams: Streams,
     poller: Rc<Poller>,
     events: Events,
     batch: Batch<Key>,
+    /// Datagrams from connections in the batch, which has no room for any number of them.
+    copied: usize,
     /// Datagrams that were not sent, for whatever reason.
     unsent: Arc<Counter>,
     /// Where an ICMP error's indication is written.
@@ -56,7 +66,7 @@ impl Worker {
         clock: Clock,
         relay: Relay,
         listeners: Arc<[UdpSocket]>,
-        (poller, sockets): (Rc<Poller>, RelaySockets),
+        (poller, sockets, streams): (Rc<Poller>, RelaySockets, Streams),
         unsent: Arc<Counter>,
     ) -> io::Result<Self> {
         for (number, listener) in (0..).zip(&*listeners) {
@@ -67,9 +77,11 @@ impl Worker {
             relay,
             listeners,
             sockets,
+            streams,
             poller,
             events: Events::new(SOCKETS),
             batch: Batch::new(BATCH),
+            copied: 0,
             unsent,
             scratch: Box::new([0; MIN_BUFFER]),
         })
@@ -85,7 +97,8 @@ impl Worker {
             .add(stop.waker(), Key::Waker.token(), Interest::READABLE)?;
         let mut now = self.clock.now();
         while !stop.is_asked() {
-            let due = self.relay.poll_timeout();
+            let due = [self.relay.poll_timeout(), self.streams.poll_timeout()];
+            let due = due.into_iter().flatten().min();
             let patience = due.map_or(Heart::PERIOD, |due| due.since(now.tick).min(Heart::PERIOD));
             self.poller.wait(&mut self.events, Some(patience))?;
             now = self.clock.now();
@@ -93,43 +106,68 @@ impl Worker {
             self.turn(now);
             // Timers are served on every way round, so that no load can keep an allocation alive.
             self.relay.handle_timeout(now, &mut self.sockets);
-            self.sockets.reap();
+            self.streams
+                .handle_timeout(now.tick, |client| self.relay.serves(client));
+            self.reap(now);
         }
         self.relay.shut_down(self.clock.now(), &mut self.sockets);
-        self.sockets.reap();
+        self.streams.shut_down();
+        self.reap(now);
         Ok(())
+    }
+
+    /// Closes what has ended, after what was queued on it has left.
+    fn reap(&mut self, now: Now) {
+        let (relay, sockets) = (&mut self.relay, &mut self.sockets);
+        self.streams
+            .reap(|client| relay.on_disconnect(now, client, sockets));
+        self.sockets.reap();
     }
 
     /// Serves each socket that is ready once.
     fn turn(&mut self, now: Now) {
         let events = std::mem::take(&mut self.events);
         for event in events.iter() {
-            let key = Key::of(event.token);
-            if event.error {
-                self.hear_errors(now, key);
-            }
-            if event.readable {
-                if self.batch.is_full() {
-                    self.make_room(now);
+            match Key::of(event.token) {
+                key @ (Key::Listener(_) | Key::Relay(_)) => {
+                    if event.error {
+                        self.hear_errors(now, key);
+                    }
+                    if event.readable {
+                        if self.batch.is_full() {
+                            self.make_room(now);
+                        }
+                        self.receive(now, key, SHARE);
+                    }
                 }
-                self.receive(now, key, SHARE);
+                Key::Acceptor(number) => self.streams.accept(now.tick, number),
+                Key::Stream(number) => {
+                    if event.writable {
+                        self.streams.resume(now.tick, number);
+                    }
+                    // What is wrong with a connection is told by the next receive.
+                    if event.readable || event.error || event.closed {
+                        self.receive_stream(now, number);
+                    }
+                }
+                Key::Waker => {}
             }
         }
         self.events = events;
-        self.flush();
+        self.flush(now);
     }
 
     /// Sends what is queued and begins the next batch with the listeners' share: a listener is one of many sockets to the
     /// poller, but what all clients send comes through it. Otherwise whoever keeps many relay sockets busy, be it by
     /// sending to ports at random, would silence the clients.
     fn make_room(&mut self, now: Now) {
-        self.flush();
-        let share = (SHARE / self.listeners.len()).max(1);
+        self.flush(now);
+        let share = (SHARE / self.listeners.len().max(1)).max(1);
         for number in (0..).take(self.listeners.len()) {
             self.receive(now, Key::Listener(number), share);
         }
         if self.batch.is_full() {
-            self.flush();
+            self.flush(now);
         }
     }
 
@@ -146,7 +184,7 @@ impl Worker {
         // What a peer sends is never answered, so its buffer needs no more than the headroom.
         let isolate = match key {
             Key::Listener(_) => Relay::may_answer,
-            Key::Relay(_) | Key::Waker => |_: &[u8]| false,
+            Key::Relay(_) | Key::Acceptor(_) | Key::Stream(_) | Key::Waker => |_: &[u8]| false,
         };
         while let Some(mut datagram) = self.batch.next_datagram(isolate) {
             match key {
@@ -158,7 +196,12 @@ impl Worker {
                         &mut packet(&mut datagram),
                         &mut self.sockets,
                     );
-                    execute(&mut self.batch, verdict, Some(&from));
+                    if let Some((to, span)) = to_stream(&verdict) {
+                        let bytes = &datagram.buffer[span.range()];
+                        self.streams.relay(now.tick, to, bytes);
+                    } else {
+                        execute(&mut self.batch, verdict, Some(&from));
+                    }
                 }
                 Key::Relay(number) => {
                     let Some(token) = self.sockets.get(number).map(|open| open.token) else {
@@ -167,11 +210,72 @@ impl Worker {
                     let verdict =
                         self.relay
                             .on_peer(now, token, datagram.from, &mut packet(&mut datagram));
-                    execute(&mut self.batch, verdict, None);
+                    if let Some((to, span)) = to_stream(&verdict) {
+                        let bytes = &datagram.buffer[span.range()];
+                        self.streams.relay(now.tick, to, bytes);
+                    } else {
+                        execute(&mut self.batch, verdict, None);
+                    }
                 }
-                // No socket.
-                Key::Waker => break,
+                // These bring no datagrams.
+                Key::Acceptor(_) | Key::Stream(_) | Key::Waker => break,
             }
+        }
+    }
+
+    /// Takes what arrived on a connection.
+    fn receive_stream(&mut self, now: Now, number: u32) {
+        let relay = &self.relay;
+        let Some(mut inbound) = self.streams.receive(number, |client| relay.serves(client)) else {
+            return;
+        };
+        let from = inbound.from;
+        while let Some(mut frame) = inbound.next_frame() {
+            let verdict = self
+                .relay
+                .on_client(now, &from, &mut frame.packet(), &mut self.sockets);
+            match verdict {
+                Verdict::Reply(span) => {
+                    self.streams
+                        .answer(now.tick, &from, &frame.buffer()[span.range()]);
+                }
+                Verdict::ToClient { to, span } => {
+                    self.deliver(now, &to, &frame.buffer()[span.range()]);
+                }
+                Verdict::ToPeer {
+                    from,
+                    to,
+                    span,
+                    dont_fragment,
+                } => {
+                    let envelope = Envelope {
+                        socket: Key::Relay(from.0),
+                        to: to.reveal(),
+                        source: None,
+                        dont_fragment,
+                    };
+                    self.copy(now, envelope, &frame.buffer()[span.range()]);
+                }
+                Verdict::Drop(_) => {}
+            }
+        }
+        self.streams.finish(now.tick, inbound);
+    }
+
+    /// Queues what is for a client and lies outside the batch.
+    fn deliver(&mut self, now: Now, to: &FiveTuple, bytes: &[u8]) {
+        match to.transport() {
+            Transport::Udp => self.copy(now, to_client(to), bytes),
+            Transport::Tcp | Transport::Tls => self.streams.relay(now.tick, to, bytes),
+        }
+    }
+
+    /// Queues a datagram that lies outside the batch.
+    fn copy(&mut self, now: Now, envelope: Envelope<Key>, bytes: &[u8]) {
+        self.batch.send_copy(envelope, bytes);
+        self.copied += bytes.len() + COPY_OVERHEAD;
+        if self.copied > COPIED_MAX {
+            self.flush(now);
         }
     }
 
@@ -191,17 +295,19 @@ impl Worker {
                 .relay
                 .on_icmp(now, token, icmp_error(error), &mut *self.scratch);
             if let Verdict::ToClient { to, span } = verdict {
-                self.batch
-                    .send_copy(to_client(&to), &self.scratch[span.range()]);
+                let scratch = *self.scratch;
+                self.deliver(now, &to, &scratch[span.range()]);
             }
         }
     }
 
     /// Sends what is queued.
-    fn flush(&mut self) {
+    fn flush(&mut self, now: Now) {
         let (listeners, sockets) = (&self.listeners, &self.sockets);
         let report = self.batch.flush(|key| socket(listeners, sockets, key));
         self.unsent.add(report.dropped());
+        self.copied = 0;
+        self.streams.flush(now.tick);
     }
 }
 
@@ -233,6 +339,14 @@ fn execute(batch: &mut Batch<Key>, verdict: Verdict, asked_by: Option<&FiveTuple
     }
 }
 
+/// Where a verdict sends to a client that is reached by a connection.
+fn to_stream(verdict: &Verdict) -> Option<(&FiveTuple, Span)> {
+    let Verdict::ToClient { to, span } = verdict else {
+        return None;
+    };
+    (to.transport() != Transport::Udp).then_some((to, *span))
+}
+
 /// The way back to a client: out of the listener that it reached, from the address that it reached.
 fn to_client(client: &FiveTuple) -> Envelope<Key> {
     Envelope {
@@ -251,7 +365,7 @@ fn socket<'s>(
     match key {
         Key::Listener(number) => listeners.get(number as usize),
         Key::Relay(number) => sockets.get(number).map(|open| &open.socket),
-        Key::Waker => None,
+        Key::Acceptor(_) | Key::Stream(_) | Key::Waker => None,
     }
 }
 
@@ -304,6 +418,7 @@ mod tests {
     use crate::net::{Offload, SocketOptions};
     use crate::ops::redact::{LogAddresses, Redactor};
     use crate::relay::{Counters, Host, RelayToken, Shared};
+    use crate::server::streams::{Admission, StreamStart};
 
     const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
     const OPTIONS: SocketOptions = SocketOptions {
@@ -352,7 +467,15 @@ mod tests {
         let redactor = Redactor::new(LogAddresses::None, &[7; 32]);
         let sockets = RelaySockets::new(Rc::clone(&poller), OPTIONS, redactor, clock);
         let listeners = Arc::new([listener]);
-        let worker = Worker::new(clock, relay, listeners, (poller, sockets), Arc::default());
+        let start = StreamStart {
+            options: config.streams,
+            acceptors: Vec::new(),
+            admission: Arc::new(Admission::new(&config.streams)),
+            counters: Arc::default(),
+        };
+        let streams = Streams::new(start, Rc::clone(&poller)).unwrap();
+        let parts = (poller, sockets, streams);
+        let worker = Worker::new(clock, relay, listeners, parts, Arc::default());
         (worker.unwrap(), counters)
     }
 

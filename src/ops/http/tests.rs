@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use super::super::metrics::{CertificateExpiry, Count, Ports, Responses, Snapshot, Traffic};
+use super::super::metrics::{
+    CertificateExpiry, Connections, Count, Ports, Responses, Snapshot, Traffic,
+};
 use super::*;
 use crate::relay::{DropReason, EndReason};
 use crate::time::UnixTime;
@@ -39,6 +41,10 @@ async fn metrics_show_every_number_of_the_snapshot() {
     ));
     expected.extend(
         [
+            "veilturn_accept_errors_total 16",
+            "veilturn_connections{transport=\"tls\"} 13",
+            "veilturn_connections_accepted_total 14",
+            "veilturn_connections_closed_total{reason=\"idle\"} 15",
             "veilturn_ready 1",
             "veilturn_relay_bytes_total{direction=\"client_to_peer\"} 700",
             "veilturn_relay_bytes_total{direction=\"peer_to_client\"} 800",
@@ -51,6 +57,7 @@ async fn metrics_show_every_number_of_the_snapshot() {
             "veilturn_socket_receive_drops_total 12",
             "veilturn_socket_send_drops_total 11",
             "veilturn_start_time_seconds 1700000000",
+            "veilturn_stream_media_dropped_total{reason=\"late\"} 17",
             "veilturn_stun_responses_total{code=\"401\",method=\"allocate\"} 9",
             "veilturn_stun_responses_total{code=\"success\",method=\"allocate\"} 10",
             "veilturn_tls_certificate_expiry_timestamp_seconds{name=\"a/b \\\"c\\\".pem\"} 1800000000",
@@ -80,7 +87,7 @@ async fn every_metric_is_described_and_named_by_the_rules() {
         assert!(answer.contains(&format!("# HELP {name} ")), "{name}");
         kinds += 1;
     }
-    assert_eq!(kinds, 16);
+    assert_eq!(kinds, 21);
 }
 
 #[tokio::test]
@@ -199,6 +206,7 @@ impl Vitals for Patient {
             code,
             count,
         };
+        let count = |reason, count| Count { reason, count };
         Snapshot {
             allocations: self.allocations.load(Ordering::Relaxed),
             allocations_created: 10,
@@ -215,10 +223,14 @@ impl Vitals for Patient {
             send_drops: 11,
             receive_drops: 12,
             responses: vec![responses("401", 9), responses("success", 10)],
-            auth_failures: vec![Count {
-                reason: "expired",
-                count: 5,
-            }],
+            auth_failures: vec![count("expired", 5)],
+            connections: Connections {
+                open: vec![count("tls", 13)],
+                accepted: 14,
+                closed: vec![count("idle", 15)],
+                accept_errors: 16,
+                media_dropped: vec![count("late", 17)],
+            },
             ipv4_ports: Ports {
                 total: 100,
                 in_use: 3,

@@ -1,0 +1,5 @@
+//! Clients that reach the relay over streams, through real sockets on the loopback interface.
+
+mod support;
+mod tcp;
+mod tls;

@@ -256,7 +256,11 @@ impl Worker {
                     };
                     self.copy(now, envelope, &frame.buffer()[span.range()]);
                 }
-                Verdict::Drop(_) => {}
+                // The last three only TCP relays bring about, which are not offered.
+                Verdict::Drop(_)
+                | Verdict::Later
+                | Verdict::Splice { .. }
+                | Verdict::HandOver { .. } => {}
             }
         }
         self.streams.finish(now.tick, inbound);

@@ -1,5 +1,6 @@
 //! Clients that reach the relay over streams, through real sockets on the loopback interface.
 
+mod proxy;
 mod support;
 mod tcp;
 mod tls;

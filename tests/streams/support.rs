@@ -25,6 +25,11 @@ use zeroize::Zeroizing;
 /// How long anything may take before a test gives up: far longer than it ever does.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A Binding request.
+pub(crate) const BINDING: [u8; 20] = [
+    0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+];
+
 /// The name in the relay's certificate.
 const NAME: &str = "relay.example";
 
@@ -116,6 +121,16 @@ impl Relay {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
     ) -> io::Result<Secured> {
+        self.secure_over(connect(to), versions, alpn)
+    }
+
+    /// A TLS connection over a stream, handshake done.
+    pub(crate) fn secure_over(
+        &self,
+        stream: TcpStream,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> io::Result<Secured> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).expect("a root");
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
@@ -124,7 +139,7 @@ impl Relay {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from(NAME).expect("a name");
         let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-        let mut secured = Secured::new(session, connect(to));
+        let mut secured = Secured::new(session, stream);
         while secured.conn.is_handshaking() {
             secured.conn.complete_io(&mut secured.sock)?;
         }

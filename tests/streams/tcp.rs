@@ -3,11 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use crate::support::{Carrier, Heard, Relay, connect, is_closed, padded};
-
-const BINDING: [u8; 20] = [
-    0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-];
+use crate::support::{BINDING, Carrier, Heard, Relay, connect, is_closed, padded};
 
 #[test]
 fn a_call_between_two_tcp_clients_carries_data_both_ways() {

@@ -5,11 +5,7 @@ use std::io::{self, Read, Write};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use crate::support::{Carrier, Relay, connect, is_closed};
-
-const BINDING: [u8; 20] = [
-    0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-];
+use crate::support::{BINDING, Carrier, Relay, connect, is_closed};
 
 // TL-01
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::CloseReason;
 use crate::config::StreamOptions;
 
 /// The count of open connections, shared by the workers. Its lock is taken when a connection comes or goes, never for
@@ -22,15 +23,6 @@ struct Open {
     by_prefix: HashMap<IpAddr, usize>,
 }
 
-/// Which cap a connection meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    /// That of all connections.
-    Total,
-    /// That of its prefix.
-    Prefix,
-}
-
 /// The place of one connection, free again when this is dropped.
 pub(super) struct Ticket {
     admission: Arc<Admission>,
@@ -47,10 +39,10 @@ impl Admission {
     }
 
     /// A place for one connection, of a client who is yet to be known.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Ticket, Full> {
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Ticket, CloseReason> {
         let mut open = self.open();
         if open.total >= self.connections_max {
-            return Err(Full::Total);
+            return Err(CloseReason::Full);
         }
         open.total += 1;
         Ok(Ticket {
@@ -67,13 +59,13 @@ impl Admission {
 
 impl Ticket {
     /// Counts the connection among those of its client's prefix. To be called once.
-    pub(super) fn count_for(&mut self, client: IpAddr) -> Result<(), Full> {
+    pub(super) fn count_for(&mut self, client: IpAddr) -> Result<(), CloseReason> {
         debug_assert!(self.prefix.is_none(), "a connection has one client");
         let prefix = prefix(client);
         let mut open = self.admission.open();
         let count = open.by_prefix.entry(prefix).or_default();
         if *count >= self.admission.per_prefix_max {
-            return Err(Full::Prefix);
+            return Err(CloseReason::PrefixFull);
         }
         *count += 1;
         drop(open);
@@ -114,7 +106,7 @@ mod tests {
         let admission = admission(2, 10);
         let first = admission.admit().map_err(|_| ()).unwrap();
         let _second = admission.admit().map_err(|_| ()).unwrap();
-        assert_eq!(admission.admit().err(), Some(Full::Total));
+        assert_eq!(admission.admit().err(), Some(CloseReason::Full));
 
         drop(first);
 
@@ -134,11 +126,11 @@ mod tests {
 
         assert_eq!(connect("192.0.2.1"), Ok(()));
         assert_eq!(connect("::ffff:192.0.2.1"), Ok(()));
-        assert_eq!(connect("192.0.2.1"), Err(Full::Prefix));
+        assert_eq!(connect("192.0.2.1"), Err(CloseReason::PrefixFull));
         assert_eq!(connect("192.0.2.2"), Ok(()));
         assert_eq!(connect("2001:db8::1"), Ok(()));
         assert_eq!(connect("2001:db8::ffff:1"), Ok(()));
-        assert_eq!(connect("2001:db8::2"), Err(Full::Prefix));
+        assert_eq!(connect("2001:db8::2"), Err(CloseReason::PrefixFull));
         assert_eq!(connect("2001:db8:0:1::1"), Ok(()));
     }
 

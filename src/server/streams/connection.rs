@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::CloseReason;
 use super::admission::Ticket;
 use super::backlog::Backlog;
-use super::pipe::Pipe;
+use super::pipe::{Origin, Pipe, Received};
+use super::{CloseReason, Speaks};
 use crate::masked::Masked;
 use crate::relay::{FiveTuple, Link, Transport};
 use crate::time::Tick;
@@ -32,7 +32,7 @@ pub(super) struct Connection {
     /// Why it is about to be closed. Nothing is received any more, and nothing queued.
     pub(super) ends: Option<CloseReason>,
     /// Its place among all connections.
-    _ticket: Ticket,
+    pub(super) ticket: Ticket,
 }
 
 impl Connection {
@@ -61,8 +61,22 @@ impl Connection {
             is_dirty: false,
             is_blocked: false,
             ends: None,
-            _ticket: ticket,
+            ticket,
         }
+    }
+
+    /// Takes note of who the client is and what it speaks, as soon as that is known.
+    pub(super) fn settle(&mut self, received: Received) -> Result<Received, CloseReason> {
+        self.client.link.transport = match self.pipe.speaks() {
+            Speaks::Unknown | Speaks::Tcp => Transport::Tcp,
+            Speaks::Tls => Transport::Tls,
+        };
+        if let Some(Origin { client, server }) = received.origin {
+            self.client.client = client;
+            self.client.server = server;
+            self.ticket.count_for(client.reveal().ip())?;
+        }
+        Ok(received)
     }
 }
 

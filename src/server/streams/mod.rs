@@ -25,7 +25,6 @@ use std::sync::Arc;
 pub(super) use self::acceptors::Acceptor;
 use self::acceptors::{Acceptors, Outcome};
 pub(super) use self::admission::Admission;
-use self::admission::Full;
 use self::backlog::{Backlog, Bounds};
 use self::connection::{Connection, ConnectionId, Connections};
 pub(super) use self::counters::{CloseReason, Speaks, StreamCounters};
@@ -38,7 +37,7 @@ use self::tls::SEAL_BUFFER;
 use super::sockets::Key;
 use crate::config::StreamOptions;
 use crate::net::{Accepted, HEADROOM, Interest, Poller};
-use crate::relay::{FiveTuple, Transport};
+use crate::relay::FiveTuple;
 use crate::time::Tick;
 
 /// Bytes that a client without an allocation is received from in one turn: a hundred requests, so that nobody can
@@ -156,11 +155,10 @@ impl Streams {
         let received = connection.pipe.receive(&mut buffers, kept, limit);
         let after = connection.pipe.speaks();
         if before != after {
-            connection.client.link.transport = transport(after);
             self.counters.open[before as usize].sub(1);
             self.counters.open[after as usize].add(1);
         }
-        let (plain, ends) = match received {
+        let (plain, ends) = match received.and_then(|received| connection.settle(received)) {
             Ok(received) => (received.plain, received.ended.then_some(CloseReason::Left)),
             Err(reason) => (0, Some(reason)),
         };
@@ -276,8 +274,13 @@ impl Streams {
             peer,
             local,
         } = accepted;
-        let mut ticket = self.admission.admit().map_err(full)?;
-        ticket.count_for(peer.ip()).map_err(full)?;
+        if !opening.listener.accepts(peer.ip()) {
+            return Err(CloseReason::Proxy);
+        }
+        let mut ticket = self.admission.admit()?;
+        if opening.listener.proxy_protocol.is_empty() {
+            ticket.count_for(peer.ip())?;
+        }
         let id = self.connections.next_id();
         let token = Key::Stream(id.slot).token();
         self.poller
@@ -300,20 +303,6 @@ impl Streams {
             connection.ends = Some(reason);
             self.ending.push(number);
         }
-    }
-}
-
-const fn transport(speaks: Speaks) -> Transport {
-    match speaks {
-        Speaks::Unknown | Speaks::Tcp => Transport::Tcp,
-        Speaks::Tls => Transport::Tls,
-    }
-}
-
-const fn full(full: Full) -> CloseReason {
-    match full {
-        Full::Total => CloseReason::Full,
-        Full::Prefix => CloseReason::PrefixFull,
     }
 }
 

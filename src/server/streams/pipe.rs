@@ -4,6 +4,7 @@
 //! just bytes.
 
 use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use rustls::ServerConfig;
 use super::tls::{HELD_MAX, Opened, SEAL_BUFFER, Tls};
 use super::{CloseReason, Speaks};
 use crate::config::{ListenTransport, Listener};
+use crate::masked::Masked;
 use crate::net::{Arrival, HEADROOM, TcpStream};
+use crate::proxy::{self, Header};
 use crate::wire::MAX_FRAME;
 
 /// Bytes that one receive takes from a socket at most.
@@ -52,7 +55,9 @@ pub(super) struct Pipe {
 }
 
 enum Layer {
-    /// The first byte is yet to come.
+    /// The upstream's header is yet to come, or the rest of it.
+    Proxied(Arc<Opening>, Box<[u8]>),
+    /// The client's first byte is yet to come.
     Opening(Arc<Opening>),
     /// Nothing.
     Plain,
@@ -67,20 +72,33 @@ pub(super) struct Received {
     pub(super) plain: usize,
     /// Whether the client sends no more.
     pub(super) ended: bool,
+    /// Whom the upstream says that it is from.
+    pub(super) origin: Option<Origin>,
+}
+
+/// Who is at the other end of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The client.
+    pub(super) client: Masked<SocketAddr>,
+    /// The address that it reached.
+    pub(super) server: IpAddr,
 }
 
 impl Pipe {
     pub(super) fn new(socket: TcpStream, opening: Arc<Opening>) -> Self {
-        Self {
-            socket,
-            layer: Layer::Opening(opening),
-        }
+        let layer = if opening.listener.proxy_protocol.is_empty() {
+            Layer::Opening(opening)
+        } else {
+            Layer::Proxied(opening, Box::default())
+        };
+        Self { socket, layer }
     }
 
     /// What is spoken.
     pub(super) fn speaks(&self) -> Speaks {
         match self.layer {
-            Layer::Opening(_) => Speaks::Unknown,
+            Layer::Proxied(..) | Layer::Opening(_) => Speaks::Unknown,
             Layer::Plain => Speaks::Tcp,
             Layer::Tls(_) => Speaks::Tls,
         }
@@ -89,7 +107,9 @@ impl Pipe {
     /// Whether what arrives next may cost the work of a TLS handshake.
     pub(super) fn is_handshaking(&self) -> bool {
         match &self.layer {
-            Layer::Opening(opening) => opening.listener.transport.speaks_tls(),
+            Layer::Proxied(opening, _) | Layer::Opening(opening) => {
+                opening.listener.transport.speaks_tls()
+            }
             Layer::Plain => false,
             Layer::Tls(tls) => tls.is_handshaking(),
         }
@@ -108,18 +128,17 @@ impl Pipe {
         let limit = limit.min(READ_MAX);
         let held = match &mut self.layer {
             Layer::Plain => {
-                return Ok(match receive(&self.socket, &mut plain[..limit])? {
-                    Arrival::Bytes(count) => Received {
-                        plain: count,
-                        ended: false,
+                let arrival = receive(&self.socket, &mut plain[..limit])?;
+                return Ok(match arrival {
+                    Arrival::Bytes(plain) => Received {
+                        plain,
+                        ..Received::default()
                     },
                     Arrival::Nothing => Received::default(),
-                    Arrival::End => Received {
-                        plain: 0,
-                        ended: true,
-                    },
+                    Arrival::End => Received::END,
                 });
             }
+            Layer::Proxied(_, held) => std::mem::take(held),
             Layer::Opening(_) => Box::default(),
             Layer::Tls(tls) => tls.take_held(),
         };
@@ -127,32 +146,31 @@ impl Pipe {
         let arrived = match receive(&self.socket, &mut raw[held.len()..][..limit])? {
             Arrival::Bytes(count) => count,
             Arrival::Nothing => 0,
-            Arrival::End => {
-                return Ok(Received {
-                    plain: 0,
-                    ended: true,
-                });
-            }
+            Arrival::End => return Ok(Received::END),
         };
-        let raw = &mut raw[..held.len() + arrived];
+        let (origin, raw) = self.read_header(&mut raw[..held.len() + arrived])?;
         self.decide(raw)?;
-        match &mut self.layer {
-            Layer::Opening(_) => Ok(Received::default()),
+        let opened = match &mut self.layer {
+            Layer::Proxied(..) | Layer::Opening(_) => Opened::default(),
             Layer::Plain => {
                 plain[..raw.len()].copy_from_slice(raw);
-                Ok(Received {
+                Opened {
                     plain: raw.len(),
                     ended: false,
-                })
+                }
             }
             Layer::Tls(tls) => {
                 let opened = tls.open(raw, plain);
                 // What the handshake has to say, or an alert.
                 tls.send(&self.socket, &[], &mut [])?;
-                let Opened { plain, ended } = opened?;
-                Ok(Received { plain, ended })
+                opened?
             }
-        }
+        };
+        Ok(Received {
+            plain: opened.plain,
+            ended: opened.ended,
+            origin,
+        })
     }
 
     /// Sends as much of `parts` as the socket takes; returns how many of their bytes need not be offered again.
@@ -162,7 +180,7 @@ impl Pipe {
         scratch: &mut [u8; SEAL_BUFFER],
     ) -> Result<usize, CloseReason> {
         match &mut self.layer {
-            Layer::Opening(_) => Ok(0),
+            Layer::Proxied(..) | Layer::Opening(_) => Ok(0),
             Layer::Plain if parts.is_empty() => Ok(0),
             Layer::Plain => self.socket.send(parts).map_err(|_| CloseReason::Broken),
             Layer::Tls(tls) => tls.send(&self.socket, parts, scratch),
@@ -172,7 +190,7 @@ impl Pipe {
     /// Whether something that was accepted by [`Self::send`], or is the pipe's own, waits for the socket.
     pub(super) fn has_unsent(&self) -> bool {
         match &self.layer {
-            Layer::Opening(_) | Layer::Plain => false,
+            Layer::Proxied(..) | Layer::Opening(_) | Layer::Plain => false,
             Layer::Tls(tls) => tls.has_unsent(),
         }
     }
@@ -182,6 +200,34 @@ impl Pipe {
         if let Layer::Tls(tls) = &mut self.layer {
             tls.close(&self.socket);
         }
+    }
+
+    /// Reads the upstream's header, where one is expected; what follows it is the client's.
+    fn read_header<'r>(
+        &mut self,
+        raw: &'r mut [u8],
+    ) -> Result<(Option<Origin>, &'r mut [u8]), CloseReason> {
+        let Layer::Proxied(opening, held) = &mut self.layer else {
+            return Ok((None, raw));
+        };
+        let (origin, len) = match proxy::parse(raw).map_err(|_| CloseReason::Proxy)? {
+            Header::NeedMore => {
+                *held = (&*raw).into();
+                return Ok((None, &mut []));
+            }
+            Header::Proxied {
+                client,
+                server,
+                len,
+            } => {
+                let server = server.ip();
+                (Some(Origin { client, server }), len)
+            }
+            // The upstream's own, such as a look whether we are alive.
+            Header::Local { len } => (None, len),
+        };
+        self.layer = Layer::Opening(Arc::clone(opening));
+        Ok((origin, &mut raw[len..]))
     }
 
     /// Lets the first byte decide (RFC 8446 section 5.1: a handshake record begins with 22). Every message that can be
@@ -201,6 +247,14 @@ impl Pipe {
         };
         Ok(())
     }
+}
+
+impl Received {
+    const END: Self = Self {
+        plain: 0,
+        ended: true,
+        origin: None,
+    };
 }
 
 impl AsFd for Pipe {

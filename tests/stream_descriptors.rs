@@ -39,8 +39,8 @@ fn accepting_goes_on_after_descriptors_ran_out() {
 
 /// The number that the next descriptor would have.
 fn next_descriptor() -> u64 {
-    let next = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    u64::try_from(next.as_raw_fd()).unwrap()
+    let next = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a free descriptor");
+    u64::try_from(next.as_raw_fd()).expect("a descriptor is not negative")
 }
 
 fn limit() -> u64 {

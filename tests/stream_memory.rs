@@ -40,22 +40,26 @@ fn an_idle_connection_costs_little() {
 /// A connection whose client was answered, and of whose client nothing is left but the socket.
 fn plain(relay: &Relay) -> TcpStream {
     let mut stream = connect(relay.tcp);
-    stream.send(&BINDING).unwrap();
-    stream.receive().unwrap();
+    stream.send(&BINDING).expect("a relay that reads");
+    stream.receive().expect("an answer");
     stream
 }
 
 fn secured(relay: &Relay) -> TcpStream {
-    let mut secured = relay.secure(relay.tls, &[&TLS13], &[]).unwrap();
-    secured.send(&BINDING).unwrap();
-    secured.receive().unwrap();
+    let mut secured = relay
+        .secure(relay.tls, &[&TLS13], &[])
+        .expect("a handshake");
+    secured.send(&BINDING).expect("a relay that reads");
+    secured.receive().expect("an answer");
     secured.sock
 }
 
 fn secured_12(relay: &Relay) -> TcpStream {
-    let mut secured = relay.secure(relay.tls, &[&TLS12], &[]).unwrap();
-    secured.send(&BINDING).unwrap();
-    secured.receive().unwrap();
+    let mut secured = relay
+        .secure(relay.tls, &[&TLS12], &[])
+        .expect("a handshake");
+    secured.send(&BINDING).expect("a relay that reads");
+    secured.receive().expect("an answer");
     secured.sock
 }
 

@@ -18,7 +18,7 @@ impl Relay {
         if !self.shared.options.binding {
             return Err(DropReason::UnexpectedMessage);
         }
-        if !self.bindings.admit(now, from.client.reveal().ip()) {
+        if !self.bindings.admit_answer(now, from) {
             return Err(DropReason::RateLimitedSource);
         }
         let unknown = message.unknown_required(is_understood);

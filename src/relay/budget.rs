@@ -10,6 +10,7 @@ use foldhash::quality::FixedState;
 use rand_chacha::rand_core::Rng;
 
 use super::rate::{Gcra, Pace};
+use super::{FiveTuple, Transport};
 use crate::time::Tick;
 
 /// Events per second by source prefix: an IPv4 address or an IPv6 /64. Ports play no role.
@@ -45,9 +46,16 @@ impl PrefixBudget {
         }
     }
 
+    /// Counts one answer to `asker`, where the budget of its prefix still allows it. On a connection nobody asks in
+    /// another's name, and whoever does not hear the answer waits for it: RFC 8489 section 6.2.2 repeats no request there.
+    #[must_use]
+    pub(super) fn admit_answer(&mut self, now: Tick, asker: &FiveTuple) -> bool {
+        asker.transport() != Transport::Udp || self.admit(now, asker.client.reveal().ip())
+    }
+
     /// Counts one event for the prefix of `source`, where its budget still allows it. A refused event costs nothing.
     #[must_use]
-    pub(super) fn admit(&mut self, now: Tick, source: IpAddr) -> bool {
+    fn admit(&mut self, now: Tick, source: IpAddr) -> bool {
         let index = self.index(source);
         self.cells[index].admit(now, self.pace)
     }

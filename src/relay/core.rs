@@ -272,7 +272,7 @@ impl Relay {
         reject: Reject,
     ) -> Result<Response, DropReason> {
         self.counters.rejects[reject as usize].add(1);
-        if !self.challenges.admit(now, from.client.reveal().ip()) {
+        if !self.challenges.admit_answer(now, from) {
             return Err(DropReason::RateLimitedSource);
         }
         Ok(Response {

@@ -93,20 +93,28 @@ fn the_cap_of_a_prefix_is_that_of_the_named_client() {
 
     let mut other = connect(relay.tcp);
     let header = b"PROXY TCP4 192.0.2.8 198.51.100.1 4711 443\r\n";
-    other.write_all(&[&header[..], &BINDING].concat()).unwrap();
-    assert_eq!(mapped(&mut other), "192.0.2.8:4711".parse().unwrap());
+    other
+        .write_all(&[&header[..], &BINDING].concat())
+        .expect("as arranged");
+    assert_eq!(
+        mapped(&mut other),
+        "192.0.2.8:4711".parse().expect("as arranged")
+    );
 }
 
 /// A relay whose TCP listener is behind the upstreams of a prefix.
 fn behind(upstreams: &str) -> Relay {
-    let upstreams = upstreams.parse().unwrap();
+    let upstreams = upstreams.parse().expect("as arranged");
     Relay::with(|config| config.listeners[1].proxy_protocol = vec![upstreams])
 }
 
 /// The client's address as the relay sees it, from the answer that comes next.
 fn mapped(stream: &mut (impl Read + Write)) -> SocketAddr {
-    let answer = stream.receive().unwrap();
-    let message = Message::parse(&answer).unwrap();
-    let XorMappedAddress(mapped) = message.get().unwrap().expect("a mapped address");
+    let answer = stream.receive().expect("as arranged");
+    let message = Message::parse(&answer).expect("as arranged");
+    let XorMappedAddress(mapped) = message
+        .get()
+        .expect("as arranged")
+        .expect("a mapped address");
     mapped
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::client::{Answer, message, raw};
 use super::world::{Outcome, REALM, World, addr, auth_options, five_tuple, options};
 use crate::auth::Reject;
-use crate::relay::DropReason;
+use crate::relay::{DropReason, Transport};
 use crate::wire::{Class, HmacKey, Method, Nonce, Realm, RequestedTransport, Username, Writer};
 
 const STRANGERS: [&str; 2] = ["24.0.0.9:40000", "[2600:2::9]:40000"];
@@ -150,6 +150,22 @@ fn every_answer_to_a_stranger_counts() {
     let drops = &world.counters(0).drops;
     let limited = drops[DropReason::RateLimitedSource as usize].value();
     assert_eq!(limited, 4 * 60 - 50 - 25 - 10 - 5);
+}
+
+/// On a connection nobody asks in another's name, and an answer that is left out is not asked for again.
+#[test]
+fn answers_on_connections_cost_no_budget() {
+    let mut world = World::with(sparing());
+    let challenge = message(Class::Request, Method::ALLOCATE, |_| ());
+    let binding = message(Class::Request, Method::BINDING, |_| ());
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let mut from = five_tuple(addr(STRANGERS[0]));
+        from.link.transport = transport;
+        for request in [&challenge, &binding].into_iter().cycle().take(200) {
+            world.send(&from, request).reply();
+        }
+    }
+    assert!(is_answered(&mut world, addr(STRANGERS[0])));
 }
 
 /// whoever has a valid nonce is not held up by the flood of others behind the same address.

@@ -1,7 +1,8 @@
 //! What the relay core costs per packet and per request, without sockets: the state machine and the codec alone.
 //!
 //! Every packet lies in its buffer already; a request is copied there first, because its answer overwrites it. `growth`
-//! visits allocations in random order, so that what is measured is how the working set outgrows the caches.
+//! visits allocations in random order, so that what is measured is how the working set outgrows the caches; clients'
+//! packets come in batches, as a worker receives them.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -106,15 +107,16 @@ fn growth(c: &mut Criterion) {
         // What a packet brings along, in the order of the visits: read ahead by the processor, as from a batch.
         let visits = visits(&parties);
         let mut buffer = parties[0].channel_data(AUDIO);
-        let mut next = visits.iter().cycle();
+        let mut batches = Batches::of(&visits);
         group.bench_function(BenchmarkId::new("to_peer", allocations), |b| {
             b.iter(|| {
-                let (at, _, _) = next.next().expect("a cycle");
+                let at = batches.next(&world);
                 let verdict = world.on_client(at, &mut buffer.packet());
                 assert!(matches!(black_box(verdict), Verdict::ToPeer { .. }));
             });
         });
         let mut buffer = Buffer::of(&[0x5A; AUDIO]);
+        let mut next = visits.iter().cycle();
         group.bench_function(BenchmarkId::new("to_client", allocations), |b| {
             b.iter(|| {
                 let (_, token, peer) = next.next().expect("a cycle");
@@ -130,13 +132,40 @@ fn growth(c: &mut Criterion) {
         let mut buffer = parties[0].channel_data(AUDIO);
         group.bench_function(BenchmarkId::new("hairpin", allocations), |b| {
             b.iter(|| {
-                let (at, _, _) = next.next().expect("a cycle");
+                let at = batches.next(&world);
                 let verdict = world.on_client(at, &mut buffer.packet());
                 assert!(matches!(black_box(verdict), Verdict::ToClient { .. }));
             });
         });
     }
     group.finish();
+}
+
+/// Clients' packets, in batches as a worker receives them.
+struct Batches<'v> {
+    visits: &'v [(FiveTuple, RelayToken, SocketAddr)],
+    at: usize,
+}
+
+impl<'v> Batches<'v> {
+    /// Packets in a batch.
+    const SIZE: usize = 32;
+
+    const fn of(visits: &'v [(FiveTuple, RelayToken, SocketAddr)]) -> Self {
+        Self { visits, at: 0 }
+    }
+
+    /// The next packet's sender; the relay is told of a batch's senders before the first of them.
+    fn next(&mut self, world: &World) -> &'v FiveTuple {
+        let (from, all) = (self.at, self.visits.len());
+        self.at += 1;
+        if from.is_multiple_of(Self::SIZE) {
+            let batch = from..from + Self::SIZE;
+            let senders = batch.map(|at| self.visits[at % all].0);
+            world.relay.read_ahead(senders);
+        }
+        &self.visits[from % all].0
+    }
 }
 
 /// Requests and their answers.

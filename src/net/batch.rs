@@ -40,6 +40,11 @@ impl<K: Copy + Eq> Batch<K> {
         self.inbox.receive(socket, limit)
     }
 
+    /// Who sent the messages of which datagrams are left to hand out, and to which address of this machine.
+    pub fn senders(&self) -> impl Iterator<Item = (SocketAddr, IpAddr)> {
+        self.inbox.senders()
+    }
+
     /// Whether there is no room for another message until the next [`Self::flush`].
     #[must_use]
     pub fn is_full(&self) -> bool {

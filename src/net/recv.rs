@@ -82,6 +82,11 @@ impl Inbox {
         Ok(received)
     }
 
+    pub(super) fn senders(&self) -> impl Iterator<Item = (SocketAddr, IpAddr)> {
+        let left = self.messages.iter().skip(self.next).flatten();
+        left.map(|message| (message.from, message.to))
+    }
+
     pub(super) fn next_datagram(
         &mut self,
         isolate: impl FnOnce(&[u8]) -> bool,

@@ -1,5 +1,6 @@
 //! One allocation (RFC 8656 section 6): whose it is, what was granted, how much of its rates is used.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::connection::Connections;
@@ -111,6 +112,14 @@ impl Allocation {
     pub(super) fn deadline(&self) -> Option<Tick> {
         let relayed = self.grants.relayed.iter().map(|relayed| relayed.expires);
         relayed.chain(self.connections.deadline()).min()
+    }
+
+    /// Reads what a packet of the client needs of this, so that it lies in the caches.
+    pub(super) fn touch(&self) {
+        black_box(self.client);
+        black_box(self.sent);
+        black_box(self.to_peers);
+        self.routes.touch();
     }
 
     /// Replaces what was granted, for all workers at once: the next packet anywhere meets the new grants.

@@ -185,6 +185,7 @@ impl RelayDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::grants::Grants;
     use crate::relay::tags::Tagger;
 
     const V4: &str = "192.0.2.1";
@@ -219,6 +220,29 @@ mod tests {
             assert_eq!(directory.tenant(at(V4, 50000)), None);
             before = tenant;
         }
+    }
+
+    #[test]
+    fn an_inlet_is_found_for_its_own_tenant_alone_and_until_it_is_withdrawn() {
+        let directory = directory(49152..=65535);
+        let inlet = || Arc::new(Inlet::new(None, Arc::new(Grants::nobody())));
+        let (first, second) = (inlet(), inlet());
+        let found = |tenant| directory.inlet(at(V4, 50000), tenant);
+
+        directory.publish(at(V4, 50000), call(b"a"));
+        let before = directory.tenant(at(V4, 50000)).unwrap();
+        assert!(found(before).is_none(), "not shown yet");
+        directory.lead(at(V4, 50000), &first);
+        assert!(found(before).is_some_and(|found| Arc::ptr_eq(&found, &first)));
+        directory.withdraw(at(V4, 50000));
+        assert!(found(before).is_none());
+        directory.publish(at(V4, 50000), call(b"a"));
+        directory.lead(at(V4, 50000), &second);
+
+        let after = directory.tenant(at(V4, 50000)).unwrap();
+        assert!(found(before).is_none(), "the next tenant's is not theirs");
+        assert!(found(after).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+        assert_eq!(directory.inlets(), 1);
     }
 
     #[test]

@@ -181,6 +181,29 @@ impl Grants {
         self.retain_channels(|channel| Family::of(channel.peer.reveal().ip()) != family);
     }
 
+    /// Grants of nothing, to a client that is nowhere.
+    #[cfg(test)]
+    pub(super) fn nobody() -> Self {
+        let anywhere = SocketAddr::from(([0; 4], 0));
+        Self {
+            client: FiveTuple {
+                client: Masked::new(anywhere),
+                server: anywhere.ip(),
+                link: super::Link {
+                    id: 0,
+                    transport: super::Transport::Udp,
+                },
+            },
+            worker: 0,
+            scope: PeerScope::Call,
+            call: CallTag::NONE,
+            relayed: PerFamily::default(),
+            permissions: SmallMap::default(),
+            channels: SmallMap::default(),
+            numbers: SmallMap::default(),
+        }
+    }
+
     fn retain_channels(&mut self, keep: impl Fn(&Channel) -> bool) {
         self.channels.retain(|_, channel| keep(channel));
         let channels = &self.channels;

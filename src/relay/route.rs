@@ -6,6 +6,7 @@
 //! of its [`Inlet`].
 
 use std::fmt;
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,12 +61,15 @@ pub(super) struct Route {
 
 impl Route {
     fn holds(&self, now: Tick) -> bool {
-        let receiver = match &self.hop {
+        let unchanged = |receiver: &Receiver| receiver.inlet.version() == receiver.version;
+        now < self.until && self.receiver().is_none_or(unchanged)
+    }
+
+    const fn receiver(&self) -> Option<&Receiver> {
+        match &self.hop {
             Hop::Wire { receiver, .. } => receiver.as_ref(),
             Hop::Hairpin { receiver, .. } => Some(receiver),
-        };
-        let unchanged = |receiver: &Receiver| receiver.inlet.version() == receiver.version;
-        now < self.until && receiver.is_none_or(unchanged)
+        }
     }
 }
 
@@ -110,6 +114,26 @@ impl Routes {
     /// The route at a place given by [`Self::find`] or [`Self::keep`] just before.
     pub(super) fn at(&self, place: usize) -> &Route {
         &self.entries[place]
+    }
+
+    /// Reads the first route, so that it lies in the caches.
+    pub(super) fn touch(&self) {
+        if let Some(Route { way, hop, until }) = self.entries.first() {
+            black_box((way, until));
+            black_box((*way, *until));
+            if let Hop::Hairpin { outcome, .. } = hop {
+                let _ = black_box(*outcome);
+            }
+        }
+    }
+
+    /// Reads what the first route leads to.
+    pub(super) fn touch_receiver(&self) {
+        let first = self.entries.first();
+        if let Some(receiver) = first.and_then(Route::receiver) {
+            black_box(receiver.inlet.version());
+            black_box(receiver.inlet.bytes());
+        }
     }
 
     /// Forgets every route.

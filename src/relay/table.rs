@@ -78,6 +78,9 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// How many clients' packets are read ahead at a time.
+    const READ_AHEAD: usize = 64;
+
     /// The id that the next [`Self::insert`] will give: relay sockets are opened for it before it exists.
     pub(super) fn next_id(&self) -> AllocationId {
         match self.vacant.last() {
@@ -147,6 +150,31 @@ impl Table {
             index: entry.index,
             generation: self.slots[entry.index as usize].generation,
         })
+    }
+
+    /// Reads what the packets of some clients will need, of the first [`Self::READ_AHEAD`] of them.
+    ///
+    /// One step for all of them, then the next: the memory that one step needs of each is fetched at the same time,
+    /// where a packet by itself waits at every step.
+    pub(super) fn read_ahead(&self, clients: impl Iterator<Item = FiveTuple>) {
+        let mut hashes = [0; Self::READ_AHEAD];
+        let mut count = 0;
+        for (hash, client) in hashes.iter_mut().zip(clients) {
+            *hash = self.hasher.hash_one(client);
+            count += 1;
+        }
+        let mut indexes = [None; Self::READ_AHEAD];
+        for (index, hash) in indexes.iter_mut().zip(&hashes[..count]) {
+            let entry = self.by_client.find(*hash, |entry| entry.hash == *hash);
+            *index = entry.map(|entry| entry.index as usize);
+        }
+        let mut found = [None; Self::READ_AHEAD];
+        for (allocation, index) in found.iter_mut().zip(&indexes[..count]) {
+            *allocation = index.and_then(|index| self.slots[index].tenant.as_deref());
+        }
+        let found = || found[..count].iter().flatten();
+        found().for_each(|allocation| allocation.touch());
+        found().for_each(|allocation| allocation.routes.touch_receiver());
     }
 
     pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {

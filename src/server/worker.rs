@@ -4,6 +4,7 @@
 //! function call: receive a batch, ask the core about each datagram, send what it says.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -181,6 +182,11 @@ impl Worker {
         if self.batch.receive(socket, limit).is_err() {
             return;
         }
+        if let Key::Listener(number) = key {
+            let senders = self.batch.senders();
+            let clients = senders.map(|(from, to)| five_tuple(from, to, number));
+            self.relay.read_ahead(clients);
+        }
         // What a peer sends is never answered, so its buffer needs no more than the headroom.
         let isolate = match key {
             Key::Listener(_) => Relay::may_answer,
@@ -189,7 +195,7 @@ impl Worker {
         while let Some(mut datagram) = self.batch.next_datagram(isolate) {
             match key {
                 Key::Listener(number) => {
-                    let from = five_tuple(&datagram, number);
+                    let from = five_tuple(datagram.from, datagram.to, number);
                     let verdict = self.relay.on_client(
                         now,
                         &from,
@@ -377,10 +383,10 @@ fn packet<'d>(datagram: &'d mut Datagram<'_>) -> Packet<'d> {
     Packet::at(datagram.buffer, datagram.start, datagram.len)
 }
 
-fn five_tuple(datagram: &Datagram<'_>, listener: u32) -> FiveTuple {
+fn five_tuple(from: SocketAddr, to: IpAddr, listener: u32) -> FiveTuple {
     FiveTuple {
-        client: Masked::new(datagram.from),
-        server: datagram.to,
+        client: Masked::new(from),
+        server: to,
         link: Link {
             id: listener,
             transport: Transport::Udp,

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::client::{Client, channel_data, send_indication};
 use super::traffic::{
-    Heard, SIZES, both_for_an_hour, carry, for_an_hour, heard_by, on_ipv6, to_peer,
+    Heard, PEER4, SIZES, both_for_an_hour, carry, for_an_hour, heard_by, on_ipv6, to_peer,
 };
 use super::world::{Outcome, World, addr, local, options};
 use crate::auth::PeerScope;
 use crate::relay::{
     ByteRate, DropReason, HEADROOM, MAX_DATAGRAM, MIN_BUFFER, Options, Packet, Transport, Verdict,
 };
-use crate::wire::{DontFragment, Lifetime, Method, RequestedAddressFamily};
+use crate::wire::{DontFragment, Family, Lifetime, Method, RequestedAddressFamily};
 
 const DENIED: Outcome = Outcome::Dropped(DropReason::PeerDenied);
 const NO_PERMISSION: Outcome = Outcome::Dropped(DropReason::NoPermission);
@@ -342,19 +342,40 @@ fn deleting_one_family_cuts_it_off_at_the_next_packet_and_leaves_the_other() {
         assert_eq!(heard_by(&bob, came), Heard::Indicated(from, b"x".to_vec()));
     }
 
-    let deleted = bob.ask(&mut world, Method::REFRESH, |writer| {
-        writer.put(&Lifetime(0)).unwrap();
-        let family = crate::wire::Family::V4;
-        writer.put(&RequestedAddressFamily(family)).unwrap();
-    });
+    assert_eq!(delete_v4(&mut world, &mut bob), 0);
 
-    assert_eq!(deleted.code, 0);
     assert_eq!(alice.send(&mut world, at_bob[0], b"x"), DENIED);
     let came = alice.send(&mut world, at_bob[1], b"x");
     assert_eq!(
         heard_by(&bob, came),
         Heard::Indicated(at_alice[1], b"x".to_vec())
     );
+}
+
+#[test]
+fn a_client_that_deletes_one_family_sends_no_more_from_it() {
+    for options in [options(), with_hairpin()] {
+        let mut world = World::with(options);
+        let mut alice = world.client("alice");
+        let mut bob = world.client("bob");
+        let at_alice = both_for_an_hour(&mut world, &mut alice);
+        let [at_bob, _] = both_for_an_hour(&mut world, &mut bob);
+        assert_eq!(bob.permit(&mut world, &at_alice).code, 0);
+        assert_eq!(alice.bind(&mut world, 0x4000, at_bob).code, 0);
+        assert_eq!(alice.bind(&mut world, 0x4001, addr(PEER4)).code, 0);
+        let no_channel = Outcome::Dropped(DropReason::NoChannel);
+        for number in [0x4000, 0x4001] {
+            assert_ne!(alice.send_on(&mut world, number, b"x"), no_channel);
+        }
+        assert_ne!(alice.send(&mut world, at_bob, b"x"), NO_PERMISSION);
+
+        assert_eq!(delete_v4(&mut world, &mut alice), 0);
+
+        for number in [0x4000, 0x4001] {
+            assert_eq!(alice.send_on(&mut world, number, b"x"), no_channel);
+        }
+        assert_eq!(alice.send(&mut world, at_bob, b"x"), NO_PERMISSION);
+    }
 }
 
 #[test]
@@ -506,10 +527,44 @@ fn more_peers_than_routes_are_reached_all_the_same() {
 }
 
 #[test]
+fn reading_ahead_changes_nothing_whoever_it_is_for() {
+    let mut call = Call::across();
+    let stranger = call.world.client("stranger").at;
+    let said = call.say(b"x");
+    call.assert_indicated(said, b"x");
+    let before = (call.world.snapshot(), call.world.sent());
+
+    for clients in [
+        vec![],
+        vec![call.alice.at],
+        vec![stranger, call.alice.at, stranger, call.bob.at],
+        vec![call.alice.at; 200],
+    ] {
+        for relay in &call.world.relays {
+            relay.table.read_ahead(clients.iter().copied());
+            relay.read_ahead(clients.iter().copied());
+        }
+    }
+
+    assert_eq!((call.world.snapshot(), call.world.sent()), before);
+    let said = call.say(b"x");
+    call.assert_indicated(said, b"x");
+}
+
+#[test]
 fn without_the_hairpin_data_takes_the_wire() {
     let mut call = Call::of(World::of(options(), 2, 7), 1);
     let expected = to_peer(call.at_alice, &local(call.at_bob).to_string(), b"x");
 
     assert_eq!(call.say(b"x"), expected);
     assert_eq!(call.indicate(b"x"), expected);
+}
+
+/// Deletes a client's IPv4 relayed address; the code of the answer.
+fn delete_v4(world: &mut World, client: &mut Client) -> u16 {
+    let answer = client.ask(world, Method::REFRESH, |writer| {
+        writer.put(&Lifetime(0)).unwrap();
+        writer.put(&RequestedAddressFamily(Family::V4)).unwrap();
+    });
+    answer.code
 }

@@ -44,7 +44,7 @@ pub(super) struct Generator {
     size: usize,
     key: u32,
     /// The current run.
-    run: u32,
+    run: u16,
     /// Where datagrams are put together: room for a header, a payload, padding.
     scratch: Vec<u8>,
     meter: Option<Meter>,
@@ -62,6 +62,8 @@ pub(super) struct Run {
     /// Datagrams that the kernel took.
     pub(super) sent: u64,
     pub(super) counts: Counts,
+    /// How many of the datagrams sent in each interval arrived.
+    pub(super) by_interval: Vec<u64>,
     /// Messages that the kernel dropped because a buffer of the generator was full.
     pub(super) dropped_here: u64,
     pub(super) latency: Percentiles,
@@ -157,7 +159,7 @@ impl Generator {
         span: u64,
         (every, watch): (u64, &mut dyn FnMut(&Interval)),
     ) -> Result<Run, BenchError> {
-        self.run += 1;
+        self.run = self.run.wrapping_add(1);
         self.numbers.fill(0);
         let _earlier = self.places.take_report();
         let dropped = self.places.drops();
@@ -189,6 +191,7 @@ impl Generator {
             due: progress.schedule.frames() * self.burst,
             sent,
             counts: progress.tally.counts,
+            by_interval: progress.tally.by_interval,
             dropped_here: self.places.drops().saturating_sub(dropped),
             latency: progress.latency.percentiles(),
             from_schedule: progress.tally.from_schedule.percentiles(),
@@ -232,7 +235,7 @@ impl Generator {
                 break;
             }
             progress.lateness.record(now - due);
-            self.queue(progress.frame, due, now);
+            self.queue(progress.frame, progress.interval(), (due, now));
             progress.frame += 1;
             queued += usize::try_from(self.burst).unwrap_or(TURN);
         }
@@ -258,7 +261,7 @@ impl Generator {
     }
 
     /// Queues a frame, stamped with when it is due and sent.
-    fn queue(&mut self, frame: u64, due: u64, sent: u64) {
+    fn queue(&mut self, frame: u64, interval: u16, (due, sent): (u64, u64)) {
         let index = usize::try_from(frame % self.flows.len() as u64).expect("an index");
         let flow = &self.flows[index];
         let start = HEADROOM - flow.wrapping.header.len();
@@ -268,6 +271,7 @@ impl Generator {
             let stamp = Stamp {
                 key: self.key,
                 run: self.run,
+                interval,
                 flow: u32::try_from(index).expect("flows are few"),
                 number: self.numbers[index],
                 due,
@@ -340,6 +344,7 @@ impl Generator {
             usage: used(reading.as_ref(), mark.reading.as_ref()),
         };
         progress.latency.absorb(&mut progress.tally.latency);
+        progress.tally.by_interval.push(0);
         *mark = Mark {
             at: now,
             sent,
@@ -355,6 +360,13 @@ impl Generator {
 
     const fn clock(&self) -> Clock {
         self.places.clock()
+    }
+}
+
+impl Progress {
+    /// The number of the current interval.
+    fn interval(&self) -> u16 {
+        u16::try_from(self.tally.by_interval.len() - 1).unwrap_or(u16::MAX)
     }
 }
 

@@ -6,7 +6,9 @@ pub(super) struct Stamp {
     /// Whose datagram it is: random for each process.
     pub(super) key: u32,
     /// The run within the process.
-    pub(super) run: u32,
+    pub(super) run: u16,
+    /// The interval within the run.
+    pub(super) interval: u16,
     /// The flow.
     pub(super) flow: u32,
     /// Its number within run and flow.
@@ -24,7 +26,8 @@ impl Stamp {
     /// Writes it to the start of a payload.
     pub(super) fn write(&self, payload: &mut [u8; Self::LEN]) {
         payload[0..4].copy_from_slice(&self.key.to_be_bytes());
-        payload[4..8].copy_from_slice(&self.run.to_be_bytes());
+        payload[4..6].copy_from_slice(&self.run.to_be_bytes());
+        payload[6..8].copy_from_slice(&self.interval.to_be_bytes());
         payload[8..12].copy_from_slice(&self.flow.to_be_bytes());
         payload[12..16].copy_from_slice(&self.number.to_be_bytes());
         payload[16..24].copy_from_slice(&self.due.to_be_bytes());
@@ -40,7 +43,8 @@ impl Stamp {
         let long = |at: usize| u64::from(short(at)) << 32 | u64::from(short(at + 4));
         Some(Self {
             key: short(0),
-            run: short(4),
+            run: u16::from_be_bytes([bytes[4], bytes[5]]),
+            interval: u16::from_be_bytes([bytes[6], bytes[7]]),
             flow: short(8),
             number: short(12),
             due: long(16),
@@ -57,7 +61,8 @@ mod tests {
     fn what_was_written_is_read() {
         let stamp = Stamp {
             key: 0x0102_0304,
-            run: 0x0506_0708,
+            run: 0x0506,
+            interval: 0x0708,
             flow: 0x090A_0B0C,
             number: 0x0D0E_0F10,
             due: 0x1112_1314_1516_1718,

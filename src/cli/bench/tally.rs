@@ -42,6 +42,8 @@ pub(super) struct Tally {
     pub(super) latency: Times,
     /// From the moment when it should have been sent.
     pub(super) from_schedule: Times,
+    /// How many of those that were sent in each interval.
+    pub(super) by_interval: Vec<u64>,
     orders: Vec<Order>,
 }
 
@@ -64,6 +66,7 @@ impl Tally {
             counts: Counts::default(),
             latency: Times::new(),
             from_schedule: Times::new(),
+            by_interval: vec![0],
             orders: vec![Order::default(); flows],
         }
     }
@@ -80,6 +83,9 @@ impl Tally {
             }
         }
         self.counts.delivered += 1;
+        if let Some(count) = self.by_interval.get_mut(usize::from(stamp.interval)) {
+            *count += 1;
+        }
         self.latency.record(nanos.saturating_sub(stamp.sent));
         self.from_schedule.record(nanos.saturating_sub(stamp.due));
     }
@@ -167,6 +173,7 @@ mod tests {
         Stamp {
             key: 0,
             run: 0,
+            interval: 0,
             flow,
             number,
             due: sent / 2,
@@ -189,6 +196,7 @@ mod tests {
             astray: 0,
         };
         assert_eq!(tally.counts, expected);
+        assert_eq!(tally.by_interval, [8]);
     }
 
     #[test]

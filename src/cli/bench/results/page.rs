@@ -198,7 +198,7 @@ fn over_time(report: &Report) -> Vec<Chart<'static>> {
             "%",
             false,
             vec![line("lost", |at| {
-                (at.sent_pps - at.delivered_pps).max(0.0) / at.sent_pps.max(1.0) * 100.0
+                at.lost as f64 / at.sent.max(1) as f64 * 100.0
             })],
         ),
         chart(

@@ -121,8 +121,11 @@ pub(in crate::cli::bench) struct ServerCost {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::cli::bench) struct IntervalMeasure {
     pub(in crate::cli::bench) at_seconds: f64,
+    pub(in crate::cli::bench) sent: u64,
     pub(in crate::cli::bench) sent_pps: f64,
     pub(in crate::cli::bench) delivered_pps: f64,
+    /// Of what was sent in this second.
+    pub(in crate::cli::bench) lost: u64,
     pub(in crate::cli::bench) latency_us: Percentiles,
     pub(in crate::cli::bench) cpu_share: Option<f64>,
 }
@@ -192,8 +195,11 @@ impl Report {
         }
     }
 
-    /// Takes the run at the fixed rate.
+    /// Takes the run at the fixed rate, whose seconds were taken.
     pub(in crate::cli::bench) fn fixed(&mut self, run: &Run) {
+        for (interval, arrived) in self.intervals.iter_mut().zip(&run.by_interval) {
+            interval.lost = interval.sent.saturating_sub(*arrived);
+        }
         let measure = Measure::of(run);
         self.bottleneck = measure.bottleneck;
         self.result = Some(measure);
@@ -226,7 +232,9 @@ impl Report {
         let seconds = seconds(interval.span).max(1e-9);
         self.intervals.push(IntervalMeasure {
             at_seconds: self::seconds(interval.at),
+            sent: interval.sent,
             sent_pps: interval.sent as f64 / seconds,
+            lost: 0,
             delivered_pps: interval.delivered as f64 / seconds,
             latency_us: interval.latency,
             cpu_share: interval
@@ -362,6 +370,7 @@ pub(super) mod tests {
             reordered: 0,
             astray: 0,
         },
+        by_interval: Vec::new(),
         dropped_here: 0,
         latency: TIMES,
         from_schedule: TIMES,
@@ -398,7 +407,7 @@ pub(super) mod tests {
                 usage: GOOD.usage,
             });
         }
-        report.fixed(&GOOD);
+        report.fixed(&with(|run| run.by_interval = vec![1_000, 999, 1_000]));
         report
     }
 
@@ -424,7 +433,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_run_is_told_per_second_and_per_packet() {
-        let measure = fixed().result.unwrap();
+        let report = fixed();
+        let lost: Vec<u64> = report.intervals.iter().map(|second| second.lost).collect();
+        assert_eq!(lost, [0, 1, 0]);
+        let measure = report.result.unwrap();
         let server = measure.server.unwrap();
 
         assert!(measure.held && measure.lost == 0);

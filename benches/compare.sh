@@ -9,7 +9,7 @@
 #   ROUNDS      how often each server has its turn [5; 1 with --quick]
 #   SECONDS_EACH  length of a run at a fixed rate [3; 1 with --quick]
 #   STEP        length of each step of a search [1s; 300ms with --quick]
-#   ROWS        which rows, of call-audio call-video peer-audio peer-video allocations [all]
+#   ROWS        which rows, of allocations call-audio call-video peer-audio peer-video [all, in this order]
 #   SERVER_CORE, GENERATOR_CORE [0, 1]
 #   COTURN_THREADS  relay threads of coturn [1]
 #   RESULTS     folder that keeps every single result as JSON [none]
@@ -22,19 +22,24 @@ readonly ROUNDS=${ROUNDS:-$((quick ? 1 : 5))}
 readonly SECONDS_EACH=${SECONDS_EACH:-$((quick ? 1 : 3))}
 readonly STEP=${STEP:-$([ "$quick" = 1 ] && echo 300ms || echo 1s)}
 readonly TRIES=$((quick ? 5 : 18))
-readonly ROWS=${ROWS:-call-audio call-video peer-audio peer-video allocations}
+readonly ROWS=${ROWS:-allocations call-audio call-video peer-audio peer-video}
 readonly SERVER_CORE=${SERVER_CORE:-0} GENERATOR_CORE=${GENERATOR_CORE:-1}
 readonly COTURN_THREADS=${COTURN_THREADS:-1}
 
 work=$(mktemp -d)
 servers=()
 
-clean_up() {
+stop_servers() {
     local pid
     for pid in "${servers[@]}"; do
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
+    servers=()
+}
+
+clean_up() {
+    stop_servers
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -61,6 +66,7 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# New ones for each round: memory that was given back once is not asked for again.
 start_servers() {
     ulimit -n "$(ulimit -Hn)" || true
     head -c 32 /dev/urandom | base64 -w 0 >"$work/secret"
@@ -183,8 +189,8 @@ in_turn() {
 }
 
 need
-start_servers
 for ((round = 1; round <= ROUNDS; round++)); do
+    start_servers
     for row in $ROWS; do
         echo "round $round of $ROUNDS: $row" >&2
         if [ "$row" = allocations ]; then
@@ -193,6 +199,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
             packets "$row" "$round"
         fi
     done
+    stop_servers
 done
 if [ -n "${RESULTS-}" ]; then
     mkdir -p "$RESULTS"

@@ -20,7 +20,7 @@ const SHARED: usize = 4;
 const FIRST: u32 = u32::from_be_bytes([127, 64, 0, 1]);
 
 /// Clients that there are addresses for on the loopback interface.
-const ADDRESSES: usize = 1 << 20;
+pub(super) const ADDRESSES: usize = 1 << 20;
 
 /// The address of the plain peer on the loopback interface.
 const PEER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);

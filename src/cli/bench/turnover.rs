@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::BenchError;
 use super::meter::{Meter, Usage};
 use super::parties::Parties;
-use super::places::{Place, Places};
+use super::places::{ADDRESSES, Place, Places};
 use super::schedule::{SECOND, tick};
 use super::tally::{Percentiles, Times};
 use crate::client::{AllocateOptions, Client, Completed, Received, RequestError, Success};
@@ -67,6 +67,8 @@ pub(super) fn hold(
 pub(super) struct Crowd<'a> {
     places: &'a mut Places,
     newcomer: &'a dyn Fn(usize) -> Result<Client, BenchError>,
+    /// How many slots there are.
+    width: usize,
     slots: Vec<Slot>,
     /// The slots that may have something to send.
     busy: Vec<usize>,
@@ -93,6 +95,7 @@ impl<'a> Crowd<'a> {
         newcomer: &'a dyn Fn(usize) -> Result<Client, BenchError>,
     ) -> Result<Self, BenchError> {
         let mut crowd = Self {
+            width,
             slots: Vec::with_capacity(width),
             busy: Vec::new(),
             times: Times::new(),
@@ -152,13 +155,15 @@ impl<'a> Crowd<'a> {
     /// A client that begins by asking for an allocation.
     fn enter(&mut self, number: usize) -> Result<Slot, BenchError> {
         let clock = self.places.clock();
+        // The same slot again once all addresses were used.
+        let seats = ADDRESSES - ADDRESSES % self.width;
         let mut client = (self.newcomer)(number)?;
         let begun = client.allocate(clock.tick(), AllocateOptions::default());
         begun.map_err(BenchError::Ask)?;
         Ok(Slot {
             client,
             number,
-            place: self.places.client(number),
+            place: self.places.client(number % seats),
             begun: clock.nanos(),
             over: false,
         })
@@ -178,7 +183,7 @@ impl<'a> Crowd<'a> {
     fn transmit(&mut self) -> Result<(), BenchError> {
         while let Some(index) = self.busy.pop() {
             if self.slots[index].over {
-                let number = self.slots[index].number + self.slots.len();
+                let number = self.slots[index].number + self.width;
                 self.places.renew(number)?;
                 self.slots[index] = self.enter(number)?;
             }
@@ -198,9 +203,10 @@ impl<'a> Crowd<'a> {
             places,
             slots,
             busy,
+            width,
             ..
         } = self;
-        let width = slots.len();
+        let width = *width;
         places.receive(Duration::from_millis(5), |arrival| {
             let Some(number) = arrival.client else {
                 return;

@@ -37,7 +37,7 @@ use self::generator::Generator;
 use self::meter::Meter;
 use self::parties::Parties;
 use self::places::Places;
-use self::results::report::Report;
+use self::results::report::{Bottleneck, Report};
 use self::results::{page, table};
 use self::schedule::{Clock, LONGEST, SECOND};
 use self::search::Search;
@@ -199,11 +199,16 @@ fn saturate(
     progress: &mut dyn Write,
 ) -> Result<(), BenchError> {
     let mut search = Search::new(args.rate(), args.tries);
+    // What others kept from being held says nothing about the rate.
+    let mut patience = args.tries / 2;
     while let Some(rate) = search.next() {
         let run = generator.run(rate, args.step(), (LONGEST, &mut |_| ()))?;
-        search.tried(report.tried(&run));
-        if let Some(step) = report.steps.last() {
-            let _ = writeln!(progress, "{}", table::step(step));
+        let step = report.tried(&run);
+        let _ = writeln!(progress, "{}", table::step(step));
+        if step.bottleneck == Bottleneck::Machine && patience > 0 {
+            patience -= 1;
+        } else {
+            search.tried(step.held);
         }
     }
     report.conclude();

@@ -82,7 +82,7 @@ pub(in crate::cli) struct BenchArgs {
     /// How long each rate is tried with --saturate
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
     step: Duration,
-    /// How many tries --saturate makes at most
+    /// How many tries --saturate makes at most, and half as many again where other processes get in the way
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) tries: u32,
     /// For `allocations`: how many clients wait for an answer at the same time

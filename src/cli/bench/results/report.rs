@@ -205,12 +205,11 @@ impl Report {
         self.result = Some(measure);
     }
 
-    /// Takes a run at one of the rates that are tried; whether it held.
-    pub(in crate::cli::bench) fn tried(&mut self, run: &Run) -> bool {
-        let measure = Measure::of(run);
-        let held = measure.held;
-        self.steps.push(measure);
-        held
+    /// Takes a run at one of the rates that are tried; what it came to.
+    pub(in crate::cli::bench) fn tried(&mut self, run: &Run) -> &Measure {
+        let last = self.steps.len();
+        self.steps.push(Measure::of(run));
+        &self.steps[last]
     }
 
     /// Takes the best of the rates that were tried.

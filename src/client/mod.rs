@@ -1,15 +1,16 @@
-//! A TURN client (RFC 8656) over datagrams, sans-IO: what the demo, load tests and the daemon's own tests speak with.
+//! A TURN client (RFC 8656), sans-IO: what the demo, load tests and the daemon's own tests speak with.
 //!
 //! A [`Client`] is one 5-tuple with one credential and at most one allocation. Its owner asks for something
 //! ([`Client::allocate`], [`Client::permit`], [`Client::bind`], …), then moves datagrams and time: it sends what
 //! [`Client::poll_transmit`] gives, hands what arrives to [`Client::handle_datagram`], and calls
 //! [`Client::handle_timeout`] at [`Client::poll_timeout`]. Every request is [`Completed`] once. Application data is
-//! wrapped by [`wrap`] or [`Client::send_indication`] and unwrapped by `handle_datagram`, without allocating.
+//! wrapped by [`wrap`] or [`Client::send_indication`] and unwrapped by `handle_datagram`, without allocating. Over TCP
+//! or TLS, a [`Connection`] carries the datagrams as frames of a byte stream.
 //!
 //! Requests are values in `ask`, their repetition is `transaction`, credentials and what is proven by them `session`;
-//! what arrives is sorted in `receive`, and what the server granted is kept in `holdings`. Left out: sockets, clocks,
-//! byte streams, the choice of a server (ALTERNATE-SERVER is not followed), and the preparation of names and
-//! passwords outside ASCII.
+//! what arrives is sorted in `receive`, and what the server granted is kept in `holdings`. Frames of streams are found
+//! and filled up in `stream`, inside TLS as `tls` has it. Left out: sockets, clocks, the choice of a server
+//! (ALTERNATE-SERVER is not followed), and the preparation of names and passwords outside ASCII.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,8 @@ mod keys;
 mod outcome;
 mod receive;
 mod session;
+mod stream;
+mod tls;
 mod transaction;
 
 use std::fmt;
@@ -35,6 +38,8 @@ pub use self::outcome::{
     Completed, PeerData, Received, RequestError, RequestId, StartError, Success,
 };
 pub use self::session::Dialect;
+pub use self::stream::{Connection, StreamError};
+pub use self::tls::{Trust, tls_config};
 
 use self::ask::Ask;
 use self::holdings::Holdings;
@@ -65,7 +70,20 @@ pub struct ClientOptions {
     /// other.
     pub upkeep: bool,
     /// How long it waits before it sends a request for the second time (RFC 8489 section 6.2.1); doubles from there.
+    /// Over a stream, where a request is sent once, the time after which it is given up follows from it.
     pub first_wait: Duration,
+    /// What carries its requests.
+    pub transport: Transport,
+}
+
+/// What carries the client's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP, which may lose them.
+    #[default]
+    Datagrams,
+    /// TCP or TLS.
+    Stream,
 }
 
 impl Default for ClientOptions {
@@ -74,6 +92,7 @@ impl Default for ClientOptions {
             dialect: Dialect::Rfc5389,
             upkeep: false,
             first_wait: Duration::from_millis(500),
+            transport: Transport::Datagrams,
         }
     }
 }
@@ -259,13 +278,17 @@ impl Client {
     ) -> Result<Transaction, BufferFull> {
         let id = self.random_id();
         let (bytes, key) = self.session.write(&ask, id)?;
-        let first_wait = self.options.first_wait;
+        let ClientOptions {
+            transport,
+            first_wait,
+            ..
+        } = self.options;
         Ok(Transaction::new(
             (request, ask),
             id,
             (bytes, key),
             now,
-            first_wait,
+            (transport, first_wait),
         ))
     }
 

@@ -1,7 +1,8 @@
-//! One request on its way, and when to send it again (RFC 8489 section 6.2.1).
+//! One request on its way: when to send it again (RFC 8489 section 6.2.1), and when to give it up.
 
 use std::time::Duration;
 
+use super::Transport;
 use super::ask::Ask;
 use super::outcome::{RequestError, RequestId};
 use crate::time::Tick;
@@ -12,6 +13,10 @@ const SENDS: u8 = 7;
 
 /// How many times the first wait the last one is: `Rm`.
 const LAST_WAIT: u32 = 16;
+
+/// How many times the first wait a request over a stream is waited for, which is as long as over datagrams: `Ti`
+/// (RFC 8489 section 6.2.2).
+const STREAM_WAIT: u32 = (1 << (SENDS - 1)) - 1 + LAST_WAIT;
 
 /// A request that waits for its response.
 pub(super) struct Transaction {
@@ -28,6 +33,7 @@ pub(super) struct Transaction {
     pub(super) forged: bool,
     /// Whether the datagram is to be sent (again).
     pub(super) unsent: bool,
+    /// How often it was sent; [`SENDS`] where it is not to be sent again.
     sends: u8,
     first_wait: Duration,
     due: Tick,
@@ -48,8 +54,13 @@ impl Transaction {
         id: TransactionId,
         (bytes, key): (Vec<u8>, Option<HmacKey>),
         now: Tick,
-        first_wait: Duration,
+        (transport, first_wait): (Transport, Duration),
     ) -> Self {
+        let (sends, wait) = match transport {
+            Transport::Datagrams => (1, first_wait),
+            // Sent once and for all: the transport repeats what is lost.
+            Transport::Stream => (SENDS, first_wait * STREAM_WAIT),
+        };
         Self {
             request,
             ask,
@@ -59,9 +70,9 @@ impl Transaction {
             challenges: 0,
             forged: false,
             unsent: true,
-            sends: 1,
+            sends,
             first_wait,
-            due: now.after(first_wait),
+            due: now.after(wait),
         }
     }
 
@@ -103,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_schedule_is_that_of_the_rfc() {
-        let mut transaction = transaction();
+        let mut transaction = transaction(Transport::Datagrams);
         let mut sent = vec![0];
 
         let end = loop {
@@ -125,7 +136,7 @@ mod tests {
 
     #[test]
     fn before_its_time_nothing_is_sent_again() {
-        let mut transaction = transaction();
+        let mut transaction = transaction(Transport::Datagrams);
         transaction.unsent = false;
 
         let due = transaction.handle_timeout(Tick::from_millis(499));
@@ -133,13 +144,25 @@ mod tests {
         assert!(matches!(due, Due::Waits) && !transaction.unsent);
     }
 
-    fn transaction() -> Transaction {
+    #[test]
+    fn over_a_stream_a_request_is_sent_once_and_given_up_as_late() {
+        let mut transaction = transaction(Transport::Stream);
+        transaction.unsent = false;
+
+        let before = transaction.handle_timeout(Tick::from_millis(39_499));
+        let end = transaction.handle_timeout(Tick::from_millis(39_500));
+
+        assert!(matches!(before, Due::Waits) && !transaction.unsent);
+        assert!(matches!(end, Due::GivesUp(RequestError::TimedOut)));
+    }
+
+    fn transaction(transport: Transport) -> Transaction {
         Transaction::new(
             (RequestId::default(), Ask::Binding),
             TransactionId([0; 12]),
             (Vec::new(), None),
             Tick::ZERO,
-            Duration::from_millis(500),
+            (transport, Duration::from_millis(500)),
         )
     }
 }

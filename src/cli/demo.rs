@@ -1,10 +1,13 @@
 //! `veilturn demo`: a masked call through a relay in this process, and what each party saw of the other.
 //!
-//! [`hold`] runs the call through any relay and gives [`Findings`]; `show` prints them. One party is `party`, what they
-//! say to each other `talk`, and what they must not see `watch`.
+//! [`hold`] runs the call through any relay and gives [`Findings`]; `show` prints them. The relay is set up in `stage`.
+//! One party is `party`, its way to the relay `link`, what they say to each other `talk`, and what they must not see
+//! `watch`.
 
+mod link;
 mod party;
 mod show;
+mod stage;
 mod talk;
 mod watch;
 
@@ -16,13 +19,14 @@ use clap::Args;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use self::link::Road;
 use self::party::Party;
 pub(super) use self::show::Style;
 use self::talk::Talk;
+use super::Transport;
 use crate::auth::{ClaimError, Claims, Credential, CredentialError, PeerScope, Secret, mint};
-use crate::client::{RequestError, StartError, Success};
-use crate::config::Config;
-use crate::server::{self, Server};
+use crate::client::{RequestError, StartError, StreamError, Success};
+use crate::server;
 use crate::time::UnixTime;
 
 /// How long the credentials are valid, in seconds; a call outlives them.
@@ -31,6 +35,9 @@ const TTL: u64 = 3600;
 /// The arguments of `demo`.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct DemoArgs {
+    /// How the parties reach the relay
+    #[arg(long, value_enum, default_value_t = Transport::Udp)]
+    transport: Transport,
     /// How many packets alice sends; bob answers each
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     packets: u32,
@@ -63,7 +70,7 @@ pub(super) fn run(
     style: Style,
 ) -> Result<Outcome, DemoError> {
     let secret = super::fresh_secret()?;
-    let server = Server::start(&Config::dev(0, secret.clone()))?;
+    let (server, road) = stage::relay(args.transport, secret.clone())?;
     let relay = *server
         .listeners()
         .first()
@@ -73,8 +80,8 @@ pub(super) fn run(
         .enable_all()
         .build()
         .map_err(DemoError::Runtime)?;
-    let findings = runtime.block_on(hold(relay, cast, args))?;
-    server.stop().map_err(DemoError::Relay)?;
+    let findings = runtime.block_on(hold((relay, &road), cast, args))?;
+    server.stop().map_err(DemoError::Stop)?;
     show::print(&findings, out, style).map_err(DemoError::Print)?;
     Ok(findings.outcome())
 }
@@ -88,17 +95,29 @@ pub(super) enum DemoError {
     /// There is nothing to run the parties on.
     #[error("cannot start the parties")]
     Runtime(#[source] io::Error),
-    /// A party has no socket.
-    #[error("cannot open a socket on {ip}")]
-    Socket {
+    /// The relay has no certificate.
+    #[error("cannot make a certificate")]
+    Certificate(#[from] rcgen::Error),
+    /// The certificate cannot be stored for the relay.
+    #[error("cannot store a certificate among the temporary files")]
+    Files(#[source] io::Error),
+    /// The certificate cannot be trusted.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+    /// A party has no way to the relay.
+    #[error("cannot reach the relay from {ip}")]
+    Link {
         /// The loopback address that it should be on.
         ip: IpAddr,
         /// Why.
-        source: io::Error,
+        source: StreamError,
     },
-    /// A datagram could not be sent or received.
+    /// A message could not be sent or received.
     #[error("cannot reach the relay")]
-    Relay(#[source] io::Error),
+    Relay(#[source] StreamError),
+    /// The relay gave up.
+    #[error("the relay has failed")]
+    Stop(#[source] io::Error),
     /// A party could not ask for something.
     #[error("{who} cannot ask the relay")]
     Ask {
@@ -138,6 +157,7 @@ struct Cast {
 
 /// What came of a demonstration.
 struct Findings {
+    transport: Transport,
     relay: SocketAddr,
     alice: PartyFindings,
     bob: PartyFindings,
@@ -194,11 +214,15 @@ impl Cast {
 /// # Errors
 ///
 /// [`DemoError`], where there was no call to tell of.
-async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findings, DemoError> {
+async fn hold(
+    (relay, road): (SocketAddr, &Road),
+    cast: Cast,
+    args: DemoArgs,
+) -> Result<Findings, DemoError> {
     let start = Instant::now();
     let party = |name, host, credential| {
         let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, host));
-        Party::join(name, ip, relay, credential, start)
+        Party::join((name, ip), (relay, road), credential, start)
     };
     let mut alice = party("alice", 2, cast.alice).await?;
     let mut bob = party("bob", 3, cast.bob).await?;
@@ -220,6 +244,7 @@ async fn hold(relay: SocketAddr, cast: Cast, args: DemoArgs) -> Result<Findings,
     }
     round_trips.sort_unstable();
     Ok(Findings {
+        transport: args.transport,
         relay,
         alice: alice.findings(at_alice),
         bob: bob.findings(at_bob),
@@ -261,8 +286,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_through_the_relay_is_masked_and_says_so() {
+    fn a_call_over_udp_is_masked_and_says_so() {
+        is_masked_and_says_so(Transport::Udp, "over UDP on loopback");
+    }
+
+    #[test]
+    fn a_call_over_tcp_is_masked_and_says_so() {
+        is_masked_and_says_so(Transport::Tcp, "over TCP on loopback");
+    }
+
+    #[test]
+    fn a_call_over_tls_is_masked_and_says_so() {
+        is_masked_and_says_so(Transport::Tls, "over TLS on loopback");
+    }
+
+    fn is_masked_and_says_so(transport: Transport, headline: &str) {
         let args = DemoArgs {
+            transport,
             packets: 50,
             rate: 1_000,
             size: 100,
@@ -274,6 +314,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(outcome, Outcome::Masked, "{text}");
         for line in [
+            headline,
             "(50 packets); bob's 127.0.0.3 appeared nowhere in ",
             "(50 packets); alice's 127.0.0.2 appeared nowhere in ",
             "lost       0 of 100 packets",
@@ -287,12 +328,11 @@ mod tests {
     #[tokio::test]
     async fn the_watch_finds_an_address_that_the_relay_does_tell() {
         let secret = crate::cli::fresh_secret().unwrap();
-        let server = Server::start(&Config::dev(0, secret.clone())).unwrap();
+        let (server, road) = stage::relay(Transport::Udp, secret.clone()).unwrap();
         let cast = Cast::mint(&secret, server.now().unix).unwrap();
         let (ip, relay) = (Ipv4Addr::LOCALHOST.into(), server.listeners()[0]);
-        let mut alice = Party::join("alice", ip, relay, cast.alice, Instant::now())
-            .await
-            .unwrap();
+        let joined = Party::join(("alice", ip), (relay, &road), cast.alice, Instant::now());
+        let mut alice = joined.await.unwrap();
         alice.watch_for(alice.address());
 
         let relayed = alice.allocate().await.unwrap();

@@ -8,10 +8,11 @@ mod mint;
 mod serve;
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -43,6 +44,27 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Put a load on a TURN server, and tell what it bears.
     Bench(Box<bench::BenchArgs>),
+}
+
+/// What clients reach a relay by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    /// Datagrams
+    Udp,
+    /// A stream
+    Tcp,
+    /// A stream inside TLS
+    Tls,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        })
+    }
 }
 
 /// Why a verb failed; decides the exit code.

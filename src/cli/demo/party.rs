@@ -1,11 +1,11 @@
-//! One party: a TURN client and its socket.
+//! One party: a TURN client and its link to the relay.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
+use super::link::{Link, Road};
 use super::watch::Watch;
 use super::{DemoError, PartyFindings};
 use crate::auth::Credential;
@@ -26,7 +26,7 @@ const INTRUSION: &[u8] = b"mallory was here";
 pub(super) struct Party {
     name: &'static str,
     client: Client,
-    socket: UdpSocket,
+    link: Link,
     address: SocketAddr,
     /// The origin of its ticks.
     start: Instant,
@@ -53,30 +53,24 @@ enum Step {
 }
 
 impl Party {
-    /// Opens a socket on `ip` towards the relay.
+    /// Opens a link from `ip` to the relay.
     pub(super) async fn join(
-        name: &'static str,
-        ip: IpAddr,
-        relay: SocketAddr,
+        (name, ip): (&'static str, IpAddr),
+        (relay, road): (SocketAddr, &Road),
         credential: Credential,
         start: Instant,
     ) -> Result<Self, DemoError> {
-        let opened = async {
-            let socket = UdpSocket::bind((ip, 0)).await?;
-            socket.connect(relay).await?;
-            Ok((socket.local_addr()?, socket))
-        };
-        let (address, socket) = opened
-            .await
-            .map_err(|source| DemoError::Socket { ip, source })?;
+        let opened = Link::open(ip, relay, road).await;
+        let (address, link) = opened.map_err(|source| DemoError::Link { ip, source })?;
         let options = ClientOptions {
             upkeep: true,
+            transport: road.transport(),
             ..ClientOptions::default()
         };
         Ok(Self {
             name,
             client: Client::new(credential, options, seed()?),
-            socket,
+            link,
             address,
             start,
             watch: Watch::default(),
@@ -246,7 +240,7 @@ impl Party {
     async fn next(&mut self) -> Result<Step, DemoError> {
         loop {
             while let Some(datagram) = self.client.poll_transmit() {
-                self.socket.send(datagram).await.map_err(DemoError::Relay)?;
+                self.link.send(datagram).await.map_err(DemoError::Relay)?;
             }
             let due = self.client.poll_timeout();
             let due = due.map(|due| self.start + due.since(Tick::ZERO));
@@ -275,15 +269,14 @@ impl Party {
     }
 
     async fn receive(&mut self) -> Result<usize, DemoError> {
-        let received = self.socket.recv(&mut self.buf[..]).await;
+        let received = self.link.receive(&mut self.buf[..]).await;
         let len = received.map_err(DemoError::Relay)?;
         self.watch.look(&self.buf[..len]);
         Ok(len)
     }
 
-    async fn transmit(&self, datagram: &[u8]) -> Result<(), DemoError> {
-        let sent = self.socket.send(datagram).await;
-        sent.map(drop).map_err(DemoError::Relay)
+    async fn transmit(&mut self, datagram: &[u8]) -> Result<(), DemoError> {
+        self.link.send(datagram).await.map_err(DemoError::Relay)
     }
 
     fn now(&self) -> Tick {

@@ -38,10 +38,16 @@ impl Style {
 
 pub(super) fn print(findings: &Findings, out: &mut impl Write, style: Style) -> io::Result<()> {
     let Findings {
-        relay, alice, bob, ..
+        transport,
+        relay,
+        alice,
+        bob,
+        ..
     } = findings;
     let mut page = Page { out, style };
-    page.headline("veilturn demo: a masked call over loopback")?;
+    page.headline(format_args!(
+        "veilturn demo: a masked call over {transport} on loopback"
+    ))?;
     page.line(
         "relay",
         format_args!("{relay:<17} peers of the same call only"),
@@ -74,7 +80,7 @@ struct Page<'a, W> {
 }
 
 impl<W: Write> Page<'_, W> {
-    fn headline(&mut self, text: &str) -> io::Result<()> {
+    fn headline(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
         let (bold, plain) = self.style.codes("\x1b[1m");
         writeln!(self.out, "{bold}{text}{plain}")
     }
@@ -206,11 +212,12 @@ impl fmt::Display for Short {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Transport;
 
     #[test]
     fn a_good_call_reads_like_this() {
         let expected = "\
-veilturn demo: a masked call over loopback
+veilturn demo: a masked call over UDP on loopback
     relay      127.0.0.1:41007   peers of the same call only
     alice      127.0.0.2:50123   relayed as 127.0.0.1:53211
     bob        127.0.0.3:50321   relayed as 127.0.0.1:60127
@@ -287,6 +294,7 @@ veilturn demo: a masked call over loopback
             leaks: 0,
         };
         Findings {
+            transport: Transport::Udp,
             relay: "127.0.0.1:41007".parse().unwrap(),
             alice: party("127.0.0.2:50123", "127.0.0.1:53211"),
             bob: party("127.0.0.3:50321", "127.0.0.1:60127"),

@@ -13,6 +13,9 @@ ROWS = [
 ]
 
 
+SERVERS = ("veilturn", "coturn", "bare")
+
+
 def load(folder):
     """Results by row, kind, server and round."""
     found = {}
@@ -60,41 +63,49 @@ def limits(found, row, who):
 
 
 def rates(found):
-    print("\nHighest rate held (delivered packets/s), medians; ratios: medians [lowest, highest] of the rounds;")
-    print("limit: what kept each from more, as veilturn/coturn/bare. Where that is the generator, compare costs instead.\n")
-    print("| scenario | veilturn | coturn | veilturn : coturn | bare | veilturn : bare | limit |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     for row, name in ROWS:
-        of = {who: figures(found, (row, "saturate", who), "result.delivered_pps") for who in ("veilturn", "coturn", "bare")}
+        of = {who: figures(found, (row, "saturate", who), "result.delivered_pps") for who in SERVERS}
         if not any(of.values()):
             continue
         limit = ", ".join(limits(found, row, who) for who in of)
-        print(
+        rows.append(
             f"| {name} | {text(median(of['veilturn']))} | {text(median(of['coturn']))} "
             f"| {ratio(of['veilturn'], of['coturn'])} | {text(median(of['bare']))} "
             f"| {ratio(of['veilturn'], of['bare'])} | {limit} |"
         )
+    if not rows:
+        return
+    print("\nHighest rate held (delivered packets/s), medians; ratios: medians [lowest, highest] of the rounds;")
+    print("limit: what kept each from more, as veilturn, coturn, bare. Where it is not the server, compare costs instead.\n")
+    print("| scenario | veilturn | coturn | veilturn : coturn | bare | veilturn : bare | limit |")
+    print("|---|---|---|---|---|---|---|")
+    print("\n".join(rows))
 
 
 def costs(found):
+    rows = []
+    for row, name in ROWS:
+        cpu = {who: figures(found, (row, "fixed", who), "result.server.cpu_us_per_packet") for who in SERVERS}
+        p99 = {who: figures(found, (row, "fixed", who), "result.latency_us.p99") for who in SERVERS}
+        if not any(cpu.values()):
+            continue
+        rate = median(figures(found, (row, "fixed", "veilturn"), "result.target_pps"))
+        cells = [name, text(rate)]
+        cells += [text(median(cpu[who]), 2) for who in SERVERS]
+        cells += [ratio(cpu["veilturn"], cpu["coturn"]), ratio(cpu["veilturn"], cpu["bare"])]
+        cells += [text(median(p99[who])) for who in SERVERS]
+        cells += [ratio(p99["veilturn"], p99["coturn"])]
+        rows.append("| " + " | ".join(cells) + " |")
+    if not rows:
+        return
     print("\nAt half of coturn's highest rate: processor time per delivered packet, and latency, medians.\n")
     print(
         "| scenario | packets/s | CPU µs, veilturn | coturn | bare | veilturn : coturn | veilturn : bare "
         "| p99 µs, veilturn | coturn | bare | veilturn : coturn |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for row, name in ROWS:
-        cpu = {who: figures(found, (row, "fixed", who), "result.server.cpu_us_per_packet") for who in ("veilturn", "coturn", "bare")}
-        p99 = {who: figures(found, (row, "fixed", who), "result.latency_us.p99") for who in ("veilturn", "coturn", "bare")}
-        if not any(cpu.values()):
-            continue
-        rate = median(figures(found, (row, "fixed", "veilturn"), "result.target_pps"))
-        print(
-            f"| {name} | {text(rate)} | " + " | ".join(text(median(cpu[who]), 2) for who in cpu)
-            + f" | {ratio(cpu['veilturn'], cpu['coturn'])} | {ratio(cpu['veilturn'], cpu['bare'])} | "
-            + " | ".join(text(median(p99[who])) for who in p99)
-            + f" | {ratio(p99['veilturn'], p99['coturn'])} |"
-        )
+    print("\n".join(rows))
 
 
 def allocations(found):

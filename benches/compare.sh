@@ -61,9 +61,21 @@ need() {
     fi
 }
 
-# A UDP port that nobody has.
+# A port that nobody has, nor the next one, which coturn takes as well. Like the relayed ports it is below those that the
+# kernel gives out by itself.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 - <<'PYTHON'
+import random, socket
+while True:
+    port = random.randrange(30000, 32000)
+    try:
+        for taken in (port, port + 1):
+            socket.socket(type=socket.SOCK_DGRAM).bind(("127.0.0.1", taken))
+    except OSError:
+        continue
+    print(port)
+    break
+PYTHON
 }
 
 # New ones for each round: memory that was given back once is not asked for again.
@@ -77,7 +89,7 @@ realm = "bench.test"
 [[listen]]
 addr = "127.0.0.1:$veilturn_port"
 [relay]
-ports = "50000-59999"
+ports = "20000-29999"
 ipv4 = { bind = "127.0.0.1", advertise = "127.0.0.1" }
 [[auth.secret]]
 id = "bench"
@@ -90,6 +102,8 @@ challenges_per_second = 1000000
 [peers]
 policy = "public"
 allow = ["127.0.0.0/8"]
+[log]
+level = "warn"
 [metrics]
 listen = "off"
 [runtime]
@@ -101,7 +115,7 @@ CONFIG
     servers+=("$veilturn_pid")
     coturn_port=$(free_port)
     taskset -c "$SERVER_CORE" turnserver -n --listening-ip 127.0.0.1 --listening-port "$coturn_port" \
-        --relay-ip 127.0.0.1 --min-port 40000 --max-port 49999 --realm bench.test \
+        --relay-ip 127.0.0.1 --min-port 10000 --max-port 19999 --realm bench.test \
         --use-auth-secret --static-auth-secret "$(cat "$work/secret")" \
         --relay-threads "$COTURN_THREADS" --allow-loopback-peers --no-cli --no-tls --no-dtls --no-tcp --no-tcp-relay \
         --no-rfc5780 --no-software-attribute --no-stdout-log --simple-log --log-file /dev/null \

@@ -34,7 +34,7 @@ pub(crate) const BINDING: [u8; 20] = [
 const NAME: &str = "relay.example";
 
 /// A connection inside TLS.
-pub(crate) type Secured = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Secured<S = TcpStream> = StreamOwned<ClientConnection, S>;
 
 const SECRET: &str = "a secret of the tests alone, made of 44 bytes";
 
@@ -125,12 +125,12 @@ impl Relay {
     }
 
     /// A TLS connection over a stream, handshake done.
-    pub(crate) fn secure_over(
+    pub(crate) fn secure_over<S: Read + Write>(
         &self,
-        stream: TcpStream,
+        stream: S,
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
-    ) -> io::Result<Secured> {
+    ) -> io::Result<Secured<S>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).expect("a root");
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));

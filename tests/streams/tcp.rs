@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use crate::support::{BINDING, Carrier, Heard, Relay, connect, is_closed, padded};
+use crate::support::{
+    BINDING, Carrier, Heard, NOW, Relay, channel_data, connect, is_closed, padded,
+};
 
 #[test]
 fn a_call_between_two_tcp_clients_carries_data_both_ways() {
@@ -38,6 +40,23 @@ fn a_tcp_client_talks_with_a_udp_client() {
     assert_eq!(bob.hear().data, b"over");
     bob.send(to_alice, b"and out");
     assert_eq!(alice.hear().data, b"and out");
+}
+
+#[test]
+fn calls_are_held_whichever_workers_their_parties_are_with() {
+    let relay = Relay::with(|config| config.runtime.workers = 2);
+    let mut parties: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+        .map(|name| relay.tcp_party(name))
+        .into();
+    let relayed: Vec<_> = parties.iter_mut().map(|party| party.allocate()).collect();
+    for from in 0..parties.len() {
+        for to in (0..parties.len()).filter(|to| *to != from) {
+            parties[to].bind(relayed[from]);
+            let channel = parties[from].bind(relayed[to]);
+            parties[from].send(channel, &[7; 500]);
+            assert_eq!(parties[to].hear().from, relayed[from]);
+        }
+    }
 }
 
 #[test]
@@ -124,9 +143,9 @@ fn data_and_requests_in_one_segment_are_all_served() {
     let to_bob = alice.bind(at_bob);
     bob.bind(at_alice);
 
-    let mut segment = padded(&crate::support::channel_data(to_bob, b"one"));
+    let mut segment = padded(&channel_data(to_bob, b"one"));
     segment.extend(BINDING);
-    segment.extend(padded(&crate::support::channel_data(to_bob, b"three")));
+    segment.extend(padded(&channel_data(to_bob, b"three")));
     alice.carrier.write_all(&segment).unwrap();
 
     assert_eq!(bob.hear().data, b"one");
@@ -142,8 +161,8 @@ fn a_client_that_omits_the_padding_is_closed_and_nobody_else() {
     let (_, at_bob) = (alice.allocate(), bob.allocate());
     let to_bob = alice.bind(at_bob);
 
-    let mut frames = crate::support::channel_data(to_bob, b"five!");
-    frames.extend(crate::support::channel_data(to_bob, &[0xEE; 7]));
+    let mut frames = channel_data(to_bob, b"five!");
+    frames.extend(channel_data(to_bob, &[0xEE; 7]));
     frames.extend([0xEE; 16]);
     alice.carrier.write_all(&frames).unwrap();
 
@@ -275,7 +294,7 @@ fn a_client_that_does_not_read_delays_nobody_and_loses_only_media() {
     // She reads again: whole frames, her answers among them.
     let request = alice
         .client
-        .refresh(crate::support::NOW, std::time::Duration::from_secs(600))
+        .refresh(NOW, std::time::Duration::from_secs(600))
         .unwrap();
     let refreshed = alice.settle(request);
     assert!(refreshed.is_ok(), "{refreshed:?}");

@@ -1,11 +1,12 @@
 //! TLS: both versions, what is around the handshake, and calls to everybody else.
 
 use std::io::{self, Read, Write};
+use std::net::TcpStream;
 
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use crate::support::{BINDING, Carrier, Relay, connect, is_closed};
+use crate::support::{BINDING, Carrier, Relay, channel_data, connect, is_closed};
 
 // TL-01
 #[test]
@@ -70,7 +71,7 @@ fn much_data_in_one_piece_arrives_whole() {
         let mut segment = Vec::new();
         for number in 0..20_u8 {
             let data = [&[round, number][..], &[7; 1198]].concat();
-            segment.extend(crate::support::channel_data(to_bob, &data));
+            segment.extend(channel_data(to_bob, &data));
         }
         alice.carrier.write_all(&segment).unwrap();
         for number in 0..20 {
@@ -161,4 +162,105 @@ fn clients_hear_a_farewell_when_the_daemon_stops() {
     relay.server.stop().unwrap();
 
     assert_eq!(secured.read(&mut [0; 8]).unwrap(), 0);
+}
+
+// B-19
+#[test]
+fn a_record_may_be_split_anywhere_while_data_flows_the_other_way() {
+    let relay = Relay::start();
+    for version in [&TLS12, &TLS13] {
+        let mut alice = relay.tls_party("a", &[version]);
+        let mut bob = relay.udp_party("b");
+        let (at_alice, at_bob) = (alice.allocate(), bob.allocate());
+        let (to_bob, to_alice) = (alice.bind(at_bob), bob.bind(at_alice));
+        let frame = channel_data(to_bob, b"data");
+        let mut record = Vec::new();
+        let mut split = 1;
+        while record.is_empty() || split < record.len() {
+            record.clear();
+            alice.carrier.conn.writer().write_all(&frame).unwrap();
+            alice.carrier.conn.write_tls(&mut record).unwrap();
+            let (first, second) = record.split_at(split);
+
+            alice.carrier.sock.write_all(first).unwrap();
+            bob.send(to_alice, b"meanwhile");
+            assert_eq!(alice.hear().data, b"meanwhile");
+            alice.carrier.sock.write_all(second).unwrap();
+
+            assert_eq!(bob.hear().data, b"data");
+            split += 1;
+        }
+        assert!(split > 20, "a record of many bytes");
+    }
+}
+
+#[test]
+fn a_handshake_may_come_byte_by_byte() {
+    let relay = Relay::start();
+    for version in [&TLS12, &TLS13] {
+        let drip = Drip(connect(relay.tls));
+        let mut secured = relay.secure_over(drip, &[version], &[]).unwrap();
+        secured.send(&BINDING).unwrap();
+        assert_eq!(secured.receive().unwrap()[8..20], BINDING[8..]);
+    }
+}
+
+//
+#[test]
+fn keys_may_be_refreshed_in_the_middle_of_a_call() {
+    let relay = Relay::start();
+    let mut alice = relay.tls_party("a", &[&TLS13]);
+    let mut bob = relay.tls_party("b", &[&TLS13]);
+    let (at_alice, at_bob) = (alice.allocate(), bob.allocate());
+    let (to_bob, to_alice) = (alice.bind(at_bob), bob.bind(at_alice));
+
+    for round in 0..20_u8 {
+        alice.carrier.conn.refresh_traffic_keys().unwrap();
+        alice.send(to_bob, &[round]);
+        assert_eq!(bob.hear().data, [round]);
+        bob.send(to_alice, &[round]);
+        assert_eq!(alice.hear().data, [round]);
+    }
+}
+
+//
+#[test]
+fn handshakes_that_never_end_are_in_nobodys_way() {
+    let relay = Relay::with(|config| config.streams.connections_per_prefix = 1000);
+    // The first half of a record of the handshake, and silence.
+    let hello = [22, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3, 7, 7, 7];
+    let _halves: Vec<_> = (0..300)
+        .map(|_| {
+            let mut stream = connect(relay.tls);
+            stream.write_all(&hello).unwrap();
+            stream
+        })
+        .collect();
+
+    let mut alice = relay.tls_party("a", &[&TLS13]);
+    let mut bob = relay.udp_party("b");
+    let (at_alice, at_bob) = (alice.allocate(), bob.allocate());
+    let to_bob = alice.bind(at_bob);
+    bob.bind(at_alice);
+    alice.send(to_bob, b"through");
+    assert_eq!(bob.hear().data, b"through");
+}
+
+/// A connection that carries one byte at a time.
+struct Drip(TcpStream);
+
+impl Read for Drip {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Drip {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(&buf[..buf.len().min(1)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

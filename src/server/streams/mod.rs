@@ -206,6 +206,8 @@ impl Streams {
                 continue;
             };
             let reason = connection.ends.unwrap_or(CloseReason::Broken);
+            self.counters.closed[reason as usize].add(1);
+            self.counters.open[connection.pipe.speaks() as usize].sub(1);
             if reason != CloseReason::Broken {
                 // The answer to what a client asked before it closed its half still reaches it.
                 if let Some(backlog) = &connection.backlog {
@@ -216,8 +218,6 @@ impl Streams {
             if let Some(backlog) = connection.backlog.take() {
                 self.recycle(backlog);
             }
-            self.counters.closed[reason as usize].add(1);
-            self.counters.open[connection.pipe.speaks() as usize].sub(1);
             gone(&connection.client);
         }
         let connections = &self.connections;

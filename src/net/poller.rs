@@ -112,6 +112,18 @@ impl Events {
         }
     }
 
+    /// How many were found.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none was found.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// What was found.
     pub fn iter(&self) -> impl Iterator<Item = Event> {
         self.ready[..self.len].iter().map(|ready| Event {

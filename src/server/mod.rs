@@ -7,6 +7,7 @@ mod clock;
 mod daemon;
 mod heart;
 mod listeners;
+mod moderation;
 mod renewal;
 mod sockets;
 mod stop;

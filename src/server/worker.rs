@@ -7,9 +7,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
 use super::clock::Clock;
 use super::heart::Heart;
+use super::moderation::Moderation;
 use super::sockets::{Key, RelaySockets};
 use super::stop::Stop;
 use super::streams::Streams;
@@ -93,10 +95,15 @@ impl Worker {
     /// # Errors
     ///
     /// Where the kernel refuses to say which sockets are readable: nothing can be served then.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a pause while packets gather in the kernel's queues"
+    )]
     pub(super) fn run(mut self, stop: &Stop, heart: &Heart) -> io::Result<()> {
         self.poller
             .add(stop.waker(), Key::Waker.token(), Interest::READABLE)?;
         let mut now = self.clock.now();
+        let mut moderation = Moderation::new(now.tick);
         while !stop.is_asked() {
             let due = [self.relay.poll_timeout(), self.streams.poll_timeout()];
             let due = due.into_iter().flatten().min();
@@ -104,12 +111,15 @@ impl Worker {
             self.poller.wait(&mut self.events, Some(patience))?;
             now = self.clock.now();
             heart.beat(now.tick);
-            self.turn(now);
+            let packets = self.turn(now);
             // Timers are served on every way round, so that no load can keep an allocation alive.
             self.relay.handle_timeout(now, &mut self.sockets);
             self.streams
                 .handle_timeout(now.tick, |client| self.relay.serves(client));
             self.reap(now);
+            if moderation.pauses(now.tick, packets) {
+                thread::sleep(Moderation::PAUSE);
+            }
         }
         self.relay.shut_down(self.clock.now(), &mut self.sockets);
         self.streams.shut_down();
@@ -125,9 +135,12 @@ impl Worker {
         self.sockets.reap();
     }
 
-    /// Serves each socket that is ready once.
-    fn turn(&mut self, now: Now) {
+    /// Serves each socket that is ready once; returns how many datagrams and frames that brought.
+    fn turn(&mut self, now: Now) -> usize {
         let events = std::mem::take(&mut self.events);
+        // One that is alone has nobody to share with.
+        let share = if events.len() == 1 { BATCH } else { SHARE };
+        let mut packets = 0;
         for event in events.iter() {
             match Key::of(event.token) {
                 key @ (Key::Listener(_) | Key::Relay(_)) => {
@@ -138,7 +151,7 @@ impl Worker {
                         if self.batch.is_full() {
                             self.make_room(now);
                         }
-                        self.receive(now, key, SHARE);
+                        packets += self.receive(now, key, share);
                     }
                 }
                 Key::Acceptor(number) => self.streams.accept(now.tick, number),
@@ -148,7 +161,7 @@ impl Worker {
                     }
                     // What is wrong with a connection is told by the next receive.
                     if event.readable || event.error || event.closed {
-                        self.receive_stream(now, number);
+                        packets += self.receive_stream(now, number);
                     }
                 }
                 Key::Waker => {}
@@ -156,6 +169,7 @@ impl Worker {
         }
         self.events = events;
         self.flush(now);
+        packets
     }
 
     /// Sends what is queued and begins the next batch with the listeners' share: a listener is one of many sockets to the
@@ -172,15 +186,16 @@ impl Worker {
         }
     }
 
-    /// Takes at most `limit` messages from one socket, as far as the batch has room.
-    fn receive(&mut self, now: Now, key: Key, limit: usize) {
+    /// Takes at most `limit` messages from one socket, as far as the batch has room; returns how many datagrams
+    /// they were.
+    fn receive(&mut self, now: Now, key: Key, limit: usize) -> usize {
         let Some(socket) = socket(&self.listeners, &self.sockets, key) else {
-            return;
+            return 0;
         };
         // What is wrong with one socket is no reason to end the calls on all others: it was told and is over, or the
         // poller reports it again.
         if self.batch.receive(socket, limit).is_err() {
-            return;
+            return 0;
         }
         if let Key::Listener(number) = key {
             let senders = self.batch.senders();
@@ -192,7 +207,9 @@ impl Worker {
             Key::Listener(_) => Relay::may_answer,
             Key::Relay(_) | Key::Acceptor(_) | Key::Stream(_) | Key::Waker => |_: &[u8]| false,
         };
+        let mut datagrams = 0;
         while let Some(mut datagram) = self.batch.next_datagram(isolate) {
+            datagrams += 1;
             match key {
                 Key::Listener(number) => {
                     let from = five_tuple(datagram.from, datagram.to, number);
@@ -227,16 +244,19 @@ impl Worker {
                 Key::Acceptor(_) | Key::Stream(_) | Key::Waker => break,
             }
         }
+        datagrams
     }
 
-    /// Takes what arrived on a connection.
-    fn receive_stream(&mut self, now: Now, number: u32) {
+    /// Takes what arrived on a connection; returns how many frames that were.
+    fn receive_stream(&mut self, now: Now, number: u32) -> usize {
         let relay = &self.relay;
         let Some(mut inbound) = self.streams.receive(number, |client| relay.serves(client)) else {
-            return;
+            return 0;
         };
         let from = inbound.from;
+        let mut frames = 0;
         while let Some(mut frame) = inbound.next_frame() {
+            frames += 1;
             let verdict = self
                 .relay
                 .on_client(now, &from, &mut frame.packet(), &mut self.sockets);
@@ -270,6 +290,7 @@ impl Worker {
             }
         }
         self.streams.finish(now.tick, inbound);
+        frames
     }
 
     /// Queues what is for a client and lies outside the batch.

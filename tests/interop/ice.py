@@ -6,7 +6,7 @@ import aioice
 from aioice import Candidate, Connection, TransportPolicy
 
 import signalling
-from relay import PORT, Relay
+from relay import PORT, TLS_PORT, Relay
 from signalling import Party
 from world import RELAY, RELAY6, World
 
@@ -15,8 +15,8 @@ MESSAGES = [b"%d: " % n + bytes(n * 11 % 1100) for n in range(100)]
 
 def run(world: World, binary: Path, check) -> None:
     with Relay(world, binary) as relay:
-        check("aioice: a call", _call, world, relay, RELAY)
-        check("aioice: a call between an IPv6 and an IPv4 client", _call, world, relay, RELAY6)
+        check("aioice: a call", call, world, relay, RELAY)
+        check("aioice: a call between an IPv6 and an IPv4 client", call, world, relay, RELAY6)
         check("aioice: somebody of another call gets nothing", _intruder, world, relay)
 
 
@@ -36,12 +36,13 @@ async def converse(party: Party) -> None:
         await connection.close()
 
 
-def _call(world: World, relay: Relay, server: str) -> str:
+def call(world: World, relay: Relay, server: str, *transports: str) -> str:
+    """A call between parties who come by those transports, or both by UDP."""
     minted = [relay.mint(call="one", party=party, peers="call") for party in "ab"]
     signalling.meet(
         converse,
-        Party(0, world.client, server, minted[0]),
-        Party(1, world.peer, RELAY, minted[1]),
+        Party(0, world.client, server, minted[0], *transports[:1]),
+        Party(1, world.peer, RELAY, minted[1], *transports[1:]),
     )
     relay.wait_for("veilturn_allocations", 0)
     return f"{len(MESSAGES)} messages each way"
@@ -86,7 +87,9 @@ async def _introduce(party: Party) -> Connection:
     connection = Connection(
         ice_controlling=party.side == 0,
         transport_policy=TransportPolicy.RELAY,
-        turn_server=(party.server, PORT),
+        turn_server=(party.server, TLS_PORT if party.transport == "tls" else PORT),
+        turn_transport="udp" if party.transport == "udp" else "tcp",
+        turn_ssl=party.transport == "tls",
         turn_username=username,
         turn_password=password,
     )

@@ -12,12 +12,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from capture import encodings
+from certificates import Certificates
 from world import CLIENT6, CLIENTS, PEER, PEER6, RELAY, RELAY6, World
 
 SECRET = "c2VjcmV0LWZvci10aGUtdGVzdHM0NTY3ODkgMDEyMzQ1Njc"
 USER, PASSWORD = "user", "a-password-of-the-tests"
 REALM = "relay.example.org"
 PORT = 3478
+TLS_PORT = 5349
 METRICS = "127.0.0.1:9641"
 
 CONFIG = f"""\
@@ -43,6 +45,23 @@ listen = "{METRICS}"
 [runtime]
 drain_timeout = "0s"
 """
+STREAMS = f"""\
+[[listen]]
+addr = "0.0.0.0:{PORT}"
+transport = "tcp"
+[[listen]]
+addr = "[::]:{PORT}"
+transport = "tcp"
+[[listen]]
+addr = "0.0.0.0:{TLS_PORT}"
+transport = "tls"
+[[listen]]
+addr = "[::]:{TLS_PORT}"
+transport = "tls"
+[[tls.certificate]]
+chain_file = "{{certificates.chain}}"
+key_file = "{{certificates.key}}"
+"""
 # The clients of a test all come from one place, and come often.
 BUSY = """\
 [limits]
@@ -67,21 +86,28 @@ HIDDEN = {
 class Relay(AbstractContextManager):
     """A daemon that runs as long as the `with` block; leaving it checks that the daemon ends well and kept quiet."""
 
-    def __init__(self, world: World, binary: Path, limits: str = BUSY, log: str = "info"):
+    def __init__(
+        self,
+        world: World,
+        binary: Path,
+        limits: str = BUSY,
+        log: str = "info",
+        certificates: Certificates | None = None,
+    ):
         self._world = world
         self._binary = binary
         self._limits = limits
         self._level = log
+        # It listens for TCP and TLS where there are any.
+        self._certificates = certificates
         self._directory = tempfile.TemporaryDirectory(prefix="veilturn-")
         self._files = Path(self._directory.name)
+        self._secret = self._write("secret", SECRET)
         # All that it has written to its log, once it has ended.
         self.log = ""
 
     def __enter__(self) -> "Relay":
-        config, secret = self._files / "veilturn.toml", self._files / "secret"
-        for path, content in ((config, CONFIG + self._limits), (secret, SECRET)):
-            path.touch(mode=0o600)
-            path.write_text(content)
+        config = self._write("veilturn.toml", self._config())
         with open(self._files / "log", "wb") as log:
             self.process = self._world.relay.popen(
                 self._binary, "serve", "--config", config,
@@ -144,19 +170,34 @@ class Relay(AbstractContextManager):
         return self._mint("ice-servers", claims, *(f"--url={url}" for url in urls))
 
     def _mint(self, form: str, claims: dict[str, str], *flags: str) -> dict:
-        secret = self._files / "secret"
         claimed = [f"--{name}={value}" for name, value in claims.items()]
-        command = [self._binary, "mint", "--secret-file", secret, "--format", form, *claimed, *flags]
+        command = [self._binary, "mint", "--secret-file", self._secret, "--format", form, *claimed, *flags]
         return json.loads(subprocess.check_output(command))
+
+    def _config(self) -> str:
+        config = CONFIG + self._limits
+        if self._certificates is not None:
+            config += STREAMS.format(certificates=self._certificates)
+        return config
+
+    def _write(self, name: str, content: str) -> Path:
+        """Writes a file that nobody else may read."""
+        path = self._files / name
+        path.touch(mode=0o600)
+        path.write_text(content)
+        return path
 
     def _log(self) -> str:
         return (self._files / "log").read_text()
+
+    def _ask_whether_ready(self) -> None:
+        _get("/readyz")
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 20
         while True:
             try:
-                self._world.relay.inside(_get, "/readyz")
+                self._world.relay.inside(self._ask_whether_ready)
                 return
             except (OSError, http.client.HTTPException):
                 if self.process.poll() is not None or time.monotonic() > deadline:

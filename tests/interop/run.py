@@ -1,6 +1,6 @@
 """Holds a release build of veilturn against software that others wrote, and against abuse.
 
-    run.py BINARY [SUITE…]
+    run.py [--coturn] BINARY [SUITE…]
 
 Needs root (network namespaces), coturn's tools, tcpdump, the packages of requirements.txt and, for the suite `browser`,
 what tests/browser/README.md says. Touches nothing outside the namespaces that it makes and removes.
@@ -11,24 +11,30 @@ import signal
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 
 import abuse
 import browser
 import ice
 import masking
+import streams
 import uclient
 import webrtc
+from coturn import Coturn
 from world import World
 
 SUITES = {
     "uclient": uclient,
     "ice": ice,
     "webrtc": webrtc,
+    "streams": streams,
     "browser": browser,
     "masking": masking,
     "abuse": abuse,
 }
+# Those that any TURN server passes.
+COMPARABLE = ("streams", "browser")
 # Far more than it takes.
 PATIENCE = 900
 
@@ -55,17 +61,26 @@ class Checks:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
+    parser.add_argument(
+        "--coturn", action="store_true", help=f"try coturn in the relay's place, with {COMPARABLE}"
+    )
     parser.add_argument("binary", type=Path)
     parser.add_argument("suites", nargs="*", choices=[[], *SUITES], metavar="SUITE")
     args = parser.parse_args()
+    suites = args.suites or (COMPARABLE if args.coturn else SUITES)
+    server = {}
+    if args.coturn:
+        if not set(suites) <= set(COMPARABLE):
+            parser.error(f"coturn is for {COMPARABLE}")
+        server["server"] = Coturn
     signal.signal(signal.SIGTERM, _give_up)
     signal.signal(signal.SIGALRM, _give_up)
     signal.alarm(PATIENCE)
     binary = args.binary.resolve()
     checks = Checks()
     with World() as world:
-        for name in args.suites or SUITES:
-            run = SUITES[name].run
+        for name in suites:
+            run = partial(SUITES[name].run, **server)
             checks(f"{name}: its relays ended well and kept quiet", run, world, binary, checks)
     print(f"interop: {checks.passed} passed, {len(checks.failed)} failed", *checks.failed, sep="\n  ")
     return 1 if checks.failed or not checks.passed else 0

@@ -20,6 +20,8 @@ class Party:
     where: Namespace
     server: str
     login: tuple[str, str]
+    # To the server: udp, tcp or tls.
+    transport: str = "udp"
     _boxes: list[queue.Queue] = field(default_factory=list)
 
     async def tell(self, word: object) -> None:

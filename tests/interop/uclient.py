@@ -11,10 +11,10 @@ from world import PEER, PEER6, RELAY, RELAY6, World
 # Its echo server, which also listens on the next port.
 ECHO_PORT = 3480
 
-_TO_ECHO = f"-e {PEER} -r {ECHO_PORT}"
-_TO_ECHO6 = f"-e {PEER6} -r {ECHO_PORT}"
+TO_ECHO = f"-e {PEER} -r {ECHO_PORT}"
+TO_ECHO6 = f"-e {PEER6} -r {ECHO_PORT}"
 _USER = f"-u {USER} -w {PASSWORD}"
-_MINTED = f"-u {USER} -W {SECRET}"
+MINTED = f"-u {USER} -W {SECRET}"
 
 
 @dataclass
@@ -27,29 +27,29 @@ class Mode:
 
 
 MODES = [
-    Mode("channels, port pairs", f"{_TO_ECHO} -n 50 -l 170 -m 2"),
-    Mode("indications", f"-s {_TO_ECHO} -n 50 -l 170 -m 2"),
+    Mode("channels, port pairs", f"{TO_ECHO} -n 50 -l 170 -m 2"),
+    Mode("indications", f"-s {TO_ECHO} -n 50 -l 170 -m 2"),
     Mode("client to client, channels", "-y -c -n 50 -l 170 -m 2"),
     Mode("client to client, indications", "-y -s -n 50 -l 170 -m 2"),
-    Mode("IPv6 client and relay", f"-x {_TO_ECHO6} -n 20", RELAY6),
-    Mode("IPv6 client, IPv4 relay", f"-X {_TO_ECHO} -n 20", RELAY6),
-    Mode("IPv4 client, IPv6 relay", f"-x {_TO_ECHO6} -n 20"),
-    Mode("dual allocation", f"-Z {_TO_ECHO} -n 20"),
-    Mode("DONT-FRAGMENT, IPv4 asked for", f"-g -X {_TO_ECHO} -n 20"),
-    Mode("DONT-FRAGMENT, 1400 bytes", f"-g {_TO_ECHO} -l 1400 -z 2 -n 20"),
-    Mode("G.711: 4 calls, 50 packets a second", f"-c {_TO_ECHO} -n 200 -m 4 -l 172 -z 20"),
-    Mode("padded, odd size", f"-D -l 171 {_TO_ECHO} -n 10"),
-    Mode("more permissions and channels", f"-G {_TO_ECHO} -n 10"),
+    Mode("IPv6 client and relay", f"-x {TO_ECHO6} -n 20", RELAY6),
+    Mode("IPv6 client, IPv4 relay", f"-X {TO_ECHO} -n 20", RELAY6),
+    Mode("IPv4 client, IPv6 relay", f"-x {TO_ECHO6} -n 20"),
+    Mode("dual allocation", f"-Z {TO_ECHO} -n 20"),
+    Mode("DONT-FRAGMENT, IPv4 asked for", f"-g -X {TO_ECHO} -n 20"),
+    Mode("DONT-FRAGMENT, 1400 bytes", f"-g {TO_ECHO} -l 1400 -z 2 -n 20"),
+    Mode("G.711: 4 calls, 50 packets a second", f"-c {TO_ECHO} -n 200 -m 4 -l 172 -z 20"),
+    Mode("padded, odd size", f"-D -l 171 {TO_ECHO} -n 10"),
+    Mode("more permissions and channels", f"-G {TO_ECHO} -n 10"),
 ]
 
 # Those that break the rules, and for how long. What they print does not matter.
 ABUSES = [
-    ("random channel numbers", f"-N {_TO_ECHO} {_USER}", 5),
-    ("malformed packets", f"-R {_TO_ECHO} {_USER}", 5),
-    ("a flood of invalid packets", f"-Y invalid -m 1 -l 16 {_TO_ECHO} {_USER}", 5),
-    ("a wrong password", f"{_TO_ECHO} -u {USER} -w nope", 5),
-    ("random drops", f"-B {_TO_ECHO} -n 10 {_USER}", 15),
-    ("clients that come and go", f"-O -m 12 {_TO_ECHO} {_USER}", 10),
+    ("random channel numbers", f"-N {TO_ECHO} {_USER}", 5),
+    ("malformed packets", f"-R {TO_ECHO} {_USER}", 5),
+    ("a flood of invalid packets", f"-Y invalid -m 1 -l 16 {TO_ECHO} {_USER}", 5),
+    ("a wrong password", f"{TO_ECHO} -u {USER} -w nope", 5),
+    ("random drops", f"-B {TO_ECHO} -n 10 {_USER}", 15),
+    ("clients that come and go", f"-O -m 12 {TO_ECHO} {_USER}", 10),
 ]
 
 
@@ -59,20 +59,33 @@ def run(world: World, binary: Path, check) -> None:
 
 
 def _run(world: World, relay: Relay, check) -> None:
-    world.peer.popen(
-        "turnutils_peer", "-L", PEER, "-L", PEER6, "-p", ECHO_PORT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    start_echo(world)
     for mode in MODES:
         check(f"uclient: {mode.name}", _lossless, world, mode)
     for name, flags, seconds in ABUSES:
         check(f"uclient: {name}, and all is well after", _abuse, world, relay, flags, seconds)
 
 
+def start_echo(world: World) -> None:
+    """Starts what sends packets back, until the world ends."""
+    world.peer.popen(
+        "turnutils_peer", "-L", PEER, "-L", PEER6, "-p", ECHO_PORT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def start(world: World, mode: Mode, login: str) -> subprocess.Popen:
+    return _start(world, f"{mode.flags} {login} {mode.server}", 60)
+
+
+def finish(*clients: subprocess.Popen) -> str:
+    """Waits for the clients, which must not have lost anything."""
+    return f"{' and '.join(map(_total, clients))} bytes each way"
+
+
 def _lossless(world: World, mode: Mode) -> str:
     """Runs it as a user and with a minted credential, at the same time."""
-    clients = [_start(world, f"{mode.flags} {who} {mode.server}", 60) for who in (_USER, _MINTED)]
-    return f"{' and '.join(map(_total, clients))} bytes each way"
+    return finish(*(start(world, mode, login) for login in (_USER, MINTED)))
 
 
 def _total(client: subprocess.Popen) -> str:

@@ -10,15 +10,37 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 use turn::client::{Client, ClientConfig};
 use veilturn::auth::Credential;
+use veilturn::config::ListenTransport;
 use webrtc_util::Conn;
 
+use crate::stream_conn::StreamConn;
 use crate::support::{self, PARTIES, PATIENCE, RELAY};
 
 #[tokio::test]
 async fn two_parties_of_a_call_meet() {
-    let (server, relay) = support::start(&support::config());
-    let alice = Party::allocate(0, relay, &support::credential(&server, "call", "a")).await;
-    let bob = Party::allocate(1, relay, &support::credential(&server, "call", "b")).await;
+    meet_and_leave(Via::Udp, Via::Udp).await;
+}
+
+#[tokio::test]
+async fn two_parties_who_come_over_tcp_meet() {
+    meet_and_leave(Via::Tcp, Via::Tcp).await;
+}
+
+#[tokio::test]
+async fn a_party_who_comes_over_tcp_meets_one_who_comes_over_udp() {
+    meet_and_leave(Via::Tcp, Via::Udp).await;
+}
+
+async fn meet_and_leave(one: Via, other: Via) {
+    let mut config = support::config();
+    let mut listener = config.listeners[0].clone();
+    listener.transport = ListenTransport::Tcp;
+    config.listeners.push(listener);
+    let (server, _) = support::start(&config);
+    let at = |via| server.listeners()[via as usize];
+    let [a, b] = ["a", "b"].map(|party| support::credential(&server, "call", party));
+    let alice = Party::join(one.open(0, at(one)).await, at(one), &a).await;
+    let bob = Party::join(other.open(1, at(other)).await, at(other), &b).await;
     assert_eq!((alice.relayed().ip(), bob.relayed().ip()), (RELAY, RELAY));
 
     meet(&alice, &bob).await;
@@ -74,6 +96,23 @@ async fn converse(alice: &Party, bob: &Party, payload: &[u8]) {
     alice.hears(bob, payload).await;
 }
 
+/// What a party comes over; its number is that of the relay's listener.
+#[derive(Clone, Copy)]
+enum Via {
+    Udp,
+    Tcp,
+}
+
+impl Via {
+    async fn open(self, number: usize, relay: SocketAddr) -> Arc<dyn Conn + Send + Sync> {
+        let here = PARTIES[number];
+        match self {
+            Self::Udp => Arc::new(UdpSocket::bind(here).await.expect("loopback")),
+            Self::Tcp => Arc::new(StreamConn::open(here, relay).await),
+        }
+    }
+}
+
 /// What may be lost.
 const KNOCK: &[u8] = b"knock";
 
@@ -85,7 +124,14 @@ struct Party {
 
 impl Party {
     async fn allocate(number: usize, relay: SocketAddr, credential: &Credential) -> Self {
-        let socket = UdpSocket::bind(PARTIES[number]).await.expect("loopback");
+        Self::join(Via::Udp.open(number, relay).await, relay, credential).await
+    }
+
+    async fn join(
+        conn: Arc<dyn Conn + Send + Sync>,
+        relay: SocketAddr,
+        credential: &Credential,
+    ) -> Self {
         let config = ClientConfig {
             stun_serv_addr: String::new(),
             turn_serv_addr: relay.to_string(),
@@ -94,7 +140,7 @@ impl Party {
             realm: String::new(),
             software: String::new(),
             rto_in_ms: 0,
-            conn: Arc::new(socket),
+            conn,
             vnet: None,
         };
         let client = Client::new(config).await.expect("a client");

@@ -152,8 +152,8 @@ pub struct Event {
     pub closed: bool,
 }
 
-/// Ends another thread's [`Poller::wait`], for good: the poller it was added to never waits again. Clones are the same
-/// one.
+/// Ends another thread's [`Poller::wait`]: the poller it was added to, readable, does not wait again until the call is
+/// heard. Clones are the same one.
 #[derive(Clone)]
 pub struct Waker(Arc<Bell>);
 
@@ -167,10 +167,17 @@ impl Waker {
         Bell::new().map(|bell| Self(Arc::new(bell)))
     }
 
-    /// Makes the poller return, now and from every later wait.
+    /// Makes the poller return, now and from every later wait until [`Self::hear`] is called.
     pub fn wake(&self) {
         // It fails only where it was called so often that the poller returns anyway.
         let _ = self.0.ring();
+    }
+
+    /// Takes note of all calls so far. To be called before looking for what they were about, so that what comes
+    /// meanwhile calls again.
+    pub fn hear(&self) {
+        // It fails only where nobody has called.
+        let _ = self.0.hush();
     }
 }
 

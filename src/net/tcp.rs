@@ -1,7 +1,7 @@
 //! TCP sockets as the daemon needs them: non-blocking, without delay, and given up when the other side is gone.
 
 use std::io::{self, IoSlice, Read};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -31,6 +31,28 @@ impl TcpListener {
         socket.set_reuse_port(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
+        let local = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or(BindError::NoSuchAddress)?;
+        Ok(Self {
+            socket,
+            local,
+            keepalive,
+        })
+    }
+
+    /// Opens a listener at `addr` that nobody else may share, but whose port [`TcpStream::connect`] may connect from.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], one variant per cause.
+    pub fn relay(addr: SocketAddr, keepalive: Duration) -> Result<Self, BindError> {
+        let socket = open(addr)?;
+        socket.bind(&addr.into())?;
+        socket.listen(RELAY_BACKLOG)?;
+        // From here on, and not before: whoever listened there would have been shared with.
+        socket.set_reuse_port(true)?;
         let local = socket
             .local_addr()?
             .as_socket()
@@ -99,17 +121,7 @@ pub struct Accepted {
 
 impl Accepted {
     fn new(socket: Socket, peer: SocketAddr, keepalive: Duration) -> io::Result<Self> {
-        // Frames are put together before they are written, so there is nothing for the kernel to wait for.
-        socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_keepalive(
-            &TcpKeepalive::new()
-                .with_time(keepalive)
-                .with_interval(keepalive / KEEPALIVE_PROBES)
-                .with_retries(KEEPALIVE_PROBES),
-        )?;
-        // The same patience for what was sent and is not acknowledged.
-        socket.set_tcp_user_timeout(Some(2 * keepalive))?;
-        socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
+        tune(&socket, keepalive)?;
         let local = socket.local_addr()?;
         let local = local.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let stream = TcpStream { socket };
@@ -127,6 +139,45 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
+    /// Begins to connect from `from`, where a listener of [`TcpListener::relay`] may be, to `to`. It becomes writable when
+    /// it is known what came of it, which [`Self::is_connected`] tells.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers where it does not even begin.
+    pub fn connect(from: SocketAddr, to: SocketAddr, keepalive: Duration) -> io::Result<Self> {
+        let socket = open(from)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&from.into())?;
+        tune(&socket, keepalive)?;
+        match socket.connect(&to.into()) {
+            Ok(()) => Ok(Self { socket }),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Self { socket }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// Why it never will be.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        Ok(self.socket.peer_addr().is_ok())
+    }
+
+    /// Tells the other side that nothing more is sent.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers where the connection is over.
+    pub fn finish(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
     /// Receives into `buf`, which must not be empty.
     ///
     /// # Errors
@@ -225,7 +276,7 @@ impl From<io::Error> for AcceptError {
 }
 
 /// Opens a socket of the family of `addr` with what all listeners have in common.
-fn open(addr: SocketAddr) -> Result<Socket, BindError> {
+fn open(addr: SocketAddr) -> io::Result<Socket> {
     // socket2 opens sockets closed on exec.
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -236,6 +287,24 @@ fn open(addr: SocketAddr) -> Result<Socket, BindError> {
     }
     Ok(socket)
 }
+
+/// Sets up a connection.
+fn tune(socket: &Socket, keepalive: Duration) -> io::Result<()> {
+    // Frames are put together before they are written, so there is nothing for the kernel to wait for.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(keepalive)
+            .with_interval(keepalive / KEEPALIVE_PROBES)
+            .with_retries(KEEPALIVE_PROBES),
+    )?;
+    // The same patience for what was sent and is not acknowledged.
+    socket.set_tcp_user_timeout(Some(2 * keepalive))?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)
+}
+
+/// Connections of peers that wait to be accepted at one relayed address.
+const RELAY_BACKLOG: i32 = 32;
 
 /// Connections that wait to be accepted by one worker. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
@@ -250,7 +319,7 @@ const UNSENT_MAX: u32 = 128 * 1024;
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::{Shutdown, TcpStream as Std};
+    use std::net::TcpStream as Std;
 
     use super::*;
     use crate::net::{Events, Interest, Poller};
@@ -325,6 +394,48 @@ mod tests {
 
         assert_eq!(second.unwrap().local_addr(), taken);
         assert!(matches!(stranger, Err(BindError::PortTaken)));
+    }
+
+    #[test]
+    fn a_relayed_port_connects_while_it_listens_and_is_nobody_elses() {
+        for loopback in LOOPBACKS {
+            let relay = TcpListener::relay(loopback.parse().unwrap(), MINUTE).unwrap();
+            let at = relay.local_addr();
+            let peers = [(); 2].map(|()| std::net::TcpListener::bind(loopback).unwrap());
+
+            let ours = peers
+                .each_ref()
+                .map(|peer| TcpStream::connect(at, peer.local_addr().unwrap(), MINUTE).unwrap());
+
+            for (peer, ours) in peers.iter().zip(&ours) {
+                assert_eq!(peer.accept().unwrap().1, at);
+                assert!(ours.is_connected().unwrap());
+            }
+            Std::connect(at).unwrap();
+            wait(&relay);
+            assert!(relay.accept().unwrap().is_some());
+            let second = TcpListener::relay(at, MINUTE);
+            assert!(matches!(second, Err(BindError::PortTaken)));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_refused_says_so() {
+        let gone = std::net::TcpListener::bind(LOOPBACKS[0]).unwrap();
+        let to = gone.local_addr().unwrap();
+        drop(gone);
+
+        let refused = TcpStream::connect(LOOPBACKS[0].parse().unwrap(), to, MINUTE).unwrap();
+
+        let poller = Poller::new().unwrap();
+        let interest = Interest {
+            readable: false,
+            writable: true,
+        };
+        poller.add(&refused, 0, interest).unwrap();
+        let limit = Some(Duration::from_secs(10));
+        assert_eq!(poller.wait(&mut Events::new(1), limit).unwrap(), 1);
+        assert!(refused.is_connected().is_err());
     }
 
     #[test]

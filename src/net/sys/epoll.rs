@@ -135,6 +135,13 @@ impl Bell {
         // SAFETY: the call takes no pointer of ours.
         checked(unsafe { libc::eventfd_write(self.0.as_raw_fd(), 1) }).map(|_| ())
     }
+
+    /// Counts from zero again.
+    pub(in crate::net) fn hush(&self) -> io::Result<()> {
+        let mut counted = 0;
+        // SAFETY: the kernel writes eight bytes into `counted`, which outlives the call.
+        checked(unsafe { libc::eventfd_read(self.0.as_raw_fd(), &raw mut counted) }).map(|_| ())
+    }
 }
 
 impl AsFd for Bell {

@@ -45,7 +45,7 @@ pub const RELAY_PORTS: RangeInclusive<u16> = 49152..=65535;
 /// `relay.hairpin`: half the system calls of a masked call, and nothing that a client can notice.
 pub const HAIRPIN: bool = true;
 
-/// Whether TCP relays are offered: no. Browsers never ask for one, and to who does it opens services that speak TCP.
+/// `relay.tcp`: TCP relays are not offered. Browsers never ask for one, and to who does it opens services that speak TCP.
 pub const TCP_RELAYS: bool = false;
 
 /// `relay.legacy_clients`: clients of RFC 8656, browsers among them, need none of it.
@@ -107,10 +107,10 @@ pub const PERMISSIONS: usize = 64;
 /// `limits.channels` of one allocation: one for each permitted peer, at most.
 pub const CHANNELS: usize = 64;
 
-/// Peer connections of one TCP allocation: those of one application.
+/// `limits.peer_connections` of one TCP allocation: those of one application.
 pub const PEER_CONNECTIONS: usize = 32;
 
-/// Peer connections in the whole daemon: two descriptors each.
+/// `limits.peer_connections_total` of the whole daemon: two descriptors each.
 pub const PEER_CONNECTIONS_TOTAL: usize = 4096;
 
 /// `limits.rate` of one allocation: unlimited.

@@ -28,6 +28,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
     let RelaySection {
         ports,
         hairpin,
+        tcp,
         legacy_clients,
         ipv4,
         ipv6,
@@ -39,7 +40,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Config {
             ipv6,
             ports,
             hairpin,
-            tcp: defaults::TCP_RELAYS,
+            tcp,
             legacy_clients,
             lifetimes,
             limits,
@@ -151,6 +152,8 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
     /// All channel numbers that RFC 8656 section 12 defines; permissions are of the same order.
     const CHANNEL_NUMBERS: usize = 4096;
     const PER_SECOND: u32 = 1_000_000;
+    /// They are looked through one by one.
+    const PEERS: usize = 1024;
     Limits {
         allocations: section
             .within("allocations", defaults::ALLOCATIONS, 1..=1_000_000)
@@ -168,8 +171,16 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
         channels: section
             .within("channels", defaults::CHANNELS, 1..=CHANNEL_NUMBERS)
             .value,
-        peer_connections: defaults::PEER_CONNECTIONS,
-        peer_connections_total: defaults::PEER_CONNECTIONS_TOTAL,
+        peer_connections: section
+            .within("peer_connections", defaults::PEER_CONNECTIONS, 1..=PEERS)
+            .value,
+        peer_connections_total: section
+            .within(
+                "peer_connections_total",
+                defaults::PEER_CONNECTIONS_TOTAL,
+                1..=1_000_000,
+            )
+            .value,
         rate: section.or("rate", defaults::RATE),
         challenges_per_second: section
             .within(

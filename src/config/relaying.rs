@@ -14,6 +14,7 @@ use crate::relay::RelayAddress;
 pub(super) struct RelaySection {
     pub(super) ports: RangeInclusive<u16>,
     pub(super) hairpin: bool,
+    pub(super) tcp: bool,
     pub(super) legacy_clients: bool,
     pub(super) ipv4: Option<RelayAddress>,
     pub(super) ipv6: Option<RelayAddress>,
@@ -23,6 +24,7 @@ pub(super) struct RelaySection {
 pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>]) -> RelaySection {
     let ports = ports(section);
     let hairpin = section.or("hairpin", defaults::HAIRPIN);
+    let tcp = section.or("tcp", defaults::TCP_RELAYS);
     let legacy_clients = section.or("legacy_clients", defaults::LEGACY_CLIENTS);
     let given = section.has("ipv4") || section.has("ipv6");
     let read_v4 = |relay: &mut Section<'_, '_>| relay_address(relay, Family::V4);
@@ -43,6 +45,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>])
     RelaySection {
         ports,
         hairpin,
+        tcp,
         legacy_clients,
         ipv4,
         ipv6,

@@ -145,6 +145,8 @@ pub struct Connections {
     pub closed: Vec<Count>,
     /// Counter: times that no connection could be accepted although one waited.
     pub accept_errors: u64,
+    /// Connections with peers of TCP relays, attempts included.
+    pub peers: u64,
     /// Counters: frames of media dropped because a client did not read them in time; each reason once.
     pub media_dropped: Vec<Count>,
 }
@@ -355,7 +357,7 @@ fn requests(snapshot: &Snapshot) -> [Family; 2] {
     ]
 }
 
-fn connections(connections: &Connections) -> [Family; 5] {
+fn connections(connections: &Connections) -> [Family; 6] {
     let counts = |counts: &[Count]| labelled(counts.iter().map(|c| (c.reason, c.count)));
     [
         gauge(
@@ -381,6 +383,12 @@ fn connections(connections: &Connections) -> [Family; 5] {
             "Times that no connection could be accepted although one waited.",
             &[],
             single(connections.accept_errors),
+        ),
+        gauge(
+            "veilturn_peer_connections",
+            "Connections with peers of TCP relays, attempts included.",
+            &[],
+            single(connections.peers),
         ),
         counter(
             "veilturn_stream_media_dropped_total",

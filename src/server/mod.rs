@@ -6,6 +6,7 @@
 mod clock;
 mod daemon;
 mod heart;
+mod host;
 mod listeners;
 mod moderation;
 mod renewal;
@@ -30,7 +31,7 @@ pub use self::daemon::{ServeError, serve};
 use self::heart::Heart;
 use self::listeners::listen;
 use self::stop::Stop;
-use self::streams::{Admission, StreamStart};
+use self::streams::{Admission, Doors, StreamStart};
 use self::thread::{WorkerHandle, WorkerStart};
 pub use self::tls::{ALPN_NAT_DISCOVERY, ALPN_TURN, Certificates, LoadError, Reload};
 use self::vitals::ServerVitals;
@@ -128,7 +129,13 @@ impl Server {
         };
         let redaction = random()?;
         let admission = Arc::new(Admission::new(&config.streams));
-        for (number, listeners) in sockets.into_iter().enumerate() {
+        let stops = (0..count)
+            .map(|_| Stop::new())
+            .collect::<io::Result<Vec<_>>>();
+        let stops = stops.map_err(StartError::Worker)?;
+        let wakers: Vec<_> = stops.iter().map(|stop| stop.waker().clone()).collect();
+        let parts = sockets.into_iter().zip(stops).zip(Doors::between(&wakers));
+        for (number, ((listeners, stop), doors)) in parts.enumerate() {
             let start = WorkerStart {
                 clock,
                 relay: Relay::new(Arc::clone(&server.shared), number, random()?),
@@ -138,11 +145,12 @@ impl Server {
                     acceptors: listeners.connections,
                     admission: Arc::clone(&admission),
                     counters: Arc::default(),
+                    doors,
                 },
                 relay_options: relay_options(offload),
                 redactor: Redactor::new(config.log_addresses, &redaction),
                 cpu: config.runtime.pin_cpus.then_some(number),
-                stop: Stop::new().map_err(StartError::Worker)?,
+                stop,
                 heart: Heart::new(clock.now().tick),
                 returning: returning.clone(),
             };

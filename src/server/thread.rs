@@ -83,7 +83,7 @@ impl WorkerStart {
         let poller = Rc::new(Poller::new()?);
         let sockets = RelaySockets::new(
             Rc::clone(&poller),
-            self.relay_options,
+            (self.relay_options, self.streams.options.keepalive),
             self.redactor,
             self.clock,
         );

@@ -149,6 +149,7 @@ fn add_connections(streams: &StreamCounters, to: &mut Connections) {
     add(&mut to.closed, &streams.closed);
     add(&mut to.media_dropped, &streams.media_dropped);
     to.accepted += streams.accepted.value();
+    to.peers += streams.peers.value();
     to.accept_errors += streams.accept_errors.value();
 }
 

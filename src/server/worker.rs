@@ -11,17 +11,18 @@ use std::thread;
 
 use super::clock::Clock;
 use super::heart::Heart;
+use super::host::WorkerHost;
 use super::moderation::Moderation;
 use super::sockets::{Key, RelaySockets};
 use super::stop::Stop;
-use super::streams::Streams;
+use super::streams::{Inbound, PeerNews, Ready, Streams, WAITING};
 use crate::masked::Masked;
 use crate::net::{
     self, Batch, Datagram, Envelope, Events, Interest, Poller, QueuedError, UdpSocket,
 };
 use crate::relay::{
-    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Span, Transport,
-    Verdict,
+    ConnectionToken, Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay,
+    Span, Transport, Verdict,
 };
 use crate::time::Now;
 
@@ -41,6 +42,9 @@ const SHARE: usize = BATCH / 2;
 /// so the batch is sent before it holds more datagrams or bytes than it takes.
 const COPIED_MAX: usize = 256 * 1024;
 const COPY_OVERHEAD: usize = 256;
+
+/// Connections of peers that are taken from one relayed address in one turn.
+const PEERS_SHARE: usize = 8;
 
 /// Sockets that are looked at in one turn.
 const SOCKETS: usize = 256;
@@ -105,7 +109,11 @@ impl Worker {
         let mut now = self.clock.now();
         let mut moderation = Moderation::new(now.tick);
         while !stop.is_asked() {
-            let due = [self.relay.poll_timeout(), self.streams.poll_timeout()];
+            let due = [
+                self.relay.poll_timeout(),
+                self.streams.poll_timeout(),
+                self.sockets.poll_timeout(),
+            ];
             let due = due.into_iter().flatten().min();
             let patience = due.map_or(Heart::PERIOD, |due| due.since(now.tick).min(Heart::PERIOD));
             self.poller.wait(&mut self.events, Some(patience))?;
@@ -113,25 +121,39 @@ impl Worker {
             heart.beat(now.tick);
             let packets = self.turn(now);
             // Timers are served on every way round, so that no load can keep an allocation alive.
-            self.relay.handle_timeout(now, &mut self.sockets);
-            self.streams
-                .handle_timeout(now.tick, |client| self.relay.serves(client));
+            self.handle_timeout(now);
             self.reap(now);
             if moderation.pauses(now.tick, packets) {
                 thread::sleep(Moderation::PAUSE);
             }
         }
-        self.relay.shut_down(self.clock.now(), &mut self.sockets);
+        let now = self.clock.now();
+        let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+        self.relay.shut_down(now, &mut host);
         self.streams.shut_down();
         self.reap(now);
         Ok(())
     }
 
+    fn handle_timeout(&mut self, now: Now) {
+        let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+        self.relay.handle_timeout(now, &mut host);
+        self.sockets.handle_timeout(now.tick);
+        self.streams
+            .handle_timeout(now.tick, |client| self.relay.serves(client));
+        while let Some(number) = self.streams.next_waiting(now.tick) {
+            self.serve_peer(now, number, Ready::BOTH);
+        }
+        // What the timers brought about, such as the answer to an attempt that has failed.
+        self.streams.flush(now.tick);
+    }
+
     /// Closes what has ended, after what was queued on it has left.
     fn reap(&mut self, now: Now) {
-        let (relay, sockets) = (&mut self.relay, &mut self.sockets);
-        self.streams
-            .reap(|client| relay.on_disconnect(now, client, sockets));
+        while let Some(client) = self.streams.reap() {
+            let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+            self.relay.on_disconnect(now, &client, &mut host);
+        }
         self.sockets.reap();
     }
 
@@ -164,7 +186,24 @@ impl Worker {
                         packets += self.receive_stream(now, number);
                     }
                 }
-                Key::Waker => {}
+                Key::PeerAcceptor(number) => self.accept_peers(now, number),
+                Key::Peer(number) => {
+                    let over = event.error || event.closed;
+                    let ready = Ready {
+                        to_peer: event.writable || over,
+                        to_client: event.readable || over,
+                    };
+                    self.serve_peer(now, number, ready);
+                }
+                Key::Data(number) => {
+                    let over = event.error || event.closed;
+                    let ready = Ready {
+                        to_peer: event.readable || over,
+                        to_client: event.writable || over,
+                    };
+                    self.serve_peer(now, number, ready);
+                }
+                Key::Waker => self.take_handed(now),
             }
         }
         self.events = events;
@@ -203,22 +242,18 @@ impl Worker {
             self.relay.read_ahead(clients);
         }
         // What a peer sends is never answered, so its buffer needs no more than the headroom.
-        let isolate = match key {
-            Key::Listener(_) => Relay::may_answer,
-            Key::Relay(_) | Key::Acceptor(_) | Key::Stream(_) | Key::Waker => |_: &[u8]| false,
-        };
+        let is_peer = matches!(key, Key::Relay(_));
+        let isolate = |bytes: &[u8]| !is_peer && Relay::may_answer(bytes);
         let mut datagrams = 0;
         while let Some(mut datagram) = self.batch.next_datagram(isolate) {
             datagrams += 1;
             match key {
                 Key::Listener(number) => {
                     let from = five_tuple(datagram.from, datagram.to, number);
-                    let verdict = self.relay.on_client(
-                        now,
-                        &from,
-                        &mut packet(&mut datagram),
-                        &mut self.sockets,
-                    );
+                    let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+                    let verdict =
+                        self.relay
+                            .on_client(now, &from, &mut packet(&mut datagram), &mut host);
                     if let Some((to, span)) = to_stream(&verdict) {
                         let bytes = &datagram.buffer[span.range()];
                         self.streams.relay(now.tick, to, bytes);
@@ -241,7 +276,12 @@ impl Worker {
                     }
                 }
                 // These bring no datagrams.
-                Key::Acceptor(_) | Key::Stream(_) | Key::Waker => break,
+                Key::Acceptor(_)
+                | Key::Stream(_)
+                | Key::PeerAcceptor(_)
+                | Key::Peer(_)
+                | Key::Data(_)
+                | Key::Waker => break,
             }
         }
         datagrams
@@ -257,9 +297,10 @@ impl Worker {
         let mut frames = 0;
         while let Some(mut frame) = inbound.next_frame() {
             frames += 1;
+            let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
             let verdict = self
                 .relay
-                .on_client(now, &from, &mut frame.packet(), &mut self.sockets);
+                .on_client(now, &from, &mut frame.packet(), &mut host);
             match verdict {
                 Verdict::Reply(span) => {
                     self.streams
@@ -282,15 +323,77 @@ impl Worker {
                     };
                     self.copy(now, envelope, &frame.buffer()[span.range()]);
                 }
-                // The last three only TCP relays bring about, which are not offered.
-                Verdict::Drop(_)
-                | Verdict::Later
-                | Verdict::Splice { .. }
-                | Verdict::HandOver { .. } => {}
+                Verdict::Splice { answer, connection } => {
+                    // An answer to ConnectionBind is short, and these are rare.
+                    let answer = frame.buffer()[answer.range()].to_vec();
+                    self.splice(now, inbound, connection, &answer);
+                    return frames;
+                }
+                Verdict::HandOver { worker } => {
+                    self.streams.hand_over(now.tick, inbound, worker);
+                    return frames;
+                }
+                Verdict::Drop(_) | Verdict::Later => {}
             }
         }
         self.streams.finish(now.tick, inbound);
         frames
+    }
+
+    /// Joins a client's connection with a peer's.
+    fn splice(&mut self, now: Now, inbound: Inbound, token: ConnectionToken, answer: &[u8]) {
+        match self.streams.splice(now.tick, inbound, token, answer) {
+            Some(number) => self.serve_peer(now, number, Ready::BOTH),
+            None => {
+                let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+                self.relay.on_connection_closed(now, token, &mut host);
+            }
+        }
+    }
+
+    /// Goes on with a peer connection, and tells the core what became of it.
+    fn serve_peer(&mut self, now: Now, number: u32, ready: Ready) {
+        let relay = &mut self.relay;
+        let news = self
+            .streams
+            .serve_peer(now.tick, number, ready, |token, direction, bytes| {
+                relay.on_spliced(now.tick, token, direction, bytes)
+            });
+        let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+        match news {
+            Some(PeerNews::Connected(token, outcome)) => {
+                self.relay.on_connect_result(now, token, outcome, &mut host);
+            }
+            Some(PeerNews::Over(token)) => self.relay.on_connection_closed(now, token, &mut host),
+            None => {}
+        }
+    }
+
+    /// Takes the connections that peers have opened to a relayed address.
+    fn accept_peers(&mut self, now: Now, number: u32) {
+        for _ in 0..PEERS_SHARE {
+            let Some((accepted, token)) = self.sockets.accept(now.tick, number) else {
+                return;
+            };
+            let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+            let admitted = self
+                .relay
+                .on_peer_connection(now, token, accepted.peer, &mut host);
+            if let Ok(connection) = admitted {
+                self.streams.park(connection, accepted.stream);
+            }
+        }
+    }
+
+    /// Takes in the connections that other workers have handed over.
+    fn take_handed(&mut self, now: Now) {
+        self.streams.hear();
+        for _ in 0..WAITING {
+            let Some(number) = self.streams.take_handed(now.tick) else {
+                return;
+            };
+            self.receive_stream(now, number);
+        }
     }
 
     /// Queues what is for a client and lies outside the batch.
@@ -396,7 +499,12 @@ fn socket<'s>(
     match key {
         Key::Listener(number) => listeners.get(number as usize),
         Key::Relay(number) => sockets.get(number).map(|open| &open.socket),
-        Key::Acceptor(_) | Key::Stream(_) | Key::Waker => None,
+        Key::Acceptor(_)
+        | Key::Stream(_)
+        | Key::PeerAcceptor(_)
+        | Key::Peer(_)
+        | Key::Data(_)
+        | Key::Waker => None,
     }
 }
 
@@ -448,8 +556,8 @@ mod tests {
     use crate::config::Config;
     use crate::net::{Offload, SocketOptions};
     use crate::ops::redact::{LogAddresses, Redactor};
-    use crate::relay::{Counters, Host, RelayToken, Shared};
-    use crate::server::streams::{Admission, StreamStart};
+    use crate::relay::{Counters, RelayToken, Shared};
+    use crate::server::streams::{Admission, Doors, StreamStart};
 
     const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
     const OPTIONS: SocketOptions = SocketOptions {
@@ -496,13 +604,15 @@ mod tests {
         let poller = Rc::new(Poller::new().unwrap());
         let clock = Clock::start();
         let redactor = Redactor::new(LogAddresses::None, &[7; 32]);
-        let sockets = RelaySockets::new(Rc::clone(&poller), OPTIONS, redactor, clock);
+        let keepalive = config.streams.keepalive;
+        let sockets = RelaySockets::new(Rc::clone(&poller), (OPTIONS, keepalive), redactor, clock);
         let listeners = Arc::new([listener]);
         let start = StreamStart {
             options: config.streams,
             acceptors: Vec::new(),
             admission: Arc::new(Admission::new(&config.streams)),
             counters: Arc::default(),
+            doors: Doors::between(&[net::Waker::new().unwrap()]).remove(0),
         };
         let streams = Streams::new(start, Rc::clone(&poller)).unwrap();
         let parts = (poller, sockets, streams);

@@ -3,4 +3,5 @@
 mod proxy;
 mod support;
 mod tcp;
+mod tcp_relay;
 mod tls;

@@ -155,10 +155,15 @@ impl Relay {
     }
 
     fn credential(&self, party: &str) -> Credential {
+        self.credential_within(PeerScope::Call, party)
+    }
+
+    /// The credential of a party of the call who may reach the peers of `scope`.
+    pub(crate) fn credential_within(&self, scope: PeerScope, party: &str) -> Credential {
         let claims = Claims {
             call: Some("call"),
             party: Some(party),
-            peers: Some(PeerScope::Call),
+            peers: Some(scope),
             ..Claims::default()
         };
         let id = claims.to_id().expect("claims");

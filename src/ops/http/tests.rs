@@ -45,6 +45,7 @@ async fn metrics_show_every_number_of_the_snapshot() {
             "veilturn_connections{transport=\"tls\"} 13",
             "veilturn_connections_accepted_total 14",
             "veilturn_connections_closed_total{reason=\"idle\"} 15",
+            "veilturn_peer_connections 18",
             "veilturn_ready 1",
             "veilturn_relay_bytes_total{direction=\"client_to_peer\"} 700",
             "veilturn_relay_bytes_total{direction=\"peer_to_client\"} 800",
@@ -229,6 +230,7 @@ impl Vitals for Patient {
                 accepted: 14,
                 closed: vec![count("idle", 15)],
                 accept_errors: 16,
+                peers: 18,
                 media_dropped: vec![count("late", 17)],
             },
             ipv4_ports: Ports {

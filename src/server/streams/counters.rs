@@ -14,6 +14,8 @@ pub(crate) struct StreamCounters {
     pub(crate) closed: [Counter; CloseReason::ALL.len()],
     /// Times that no connection could be accepted although one waited.
     pub(crate) accept_errors: Counter,
+    /// Connections with peers of TCP relays, attempts included.
+    pub(crate) peers: Counter,
     /// Frames of media dropped: because too many bytes waited for the client to read, and because they waited too long.
     pub(crate) media_dropped: [Counter; 2],
 }
@@ -79,13 +81,17 @@ pub(crate) enum CloseReason {
     Proxy,
     /// The client asked and asked and did not read the answers.
     Unread,
+    /// It was joined with a peer's connection, and that or the allocation ended.
+    Ended,
+    /// The worker that it belonged to had no time for it.
+    Busy,
     /// The daemon stops.
     Stopping,
 }
 
 impl CloseReason {
     /// Every reason, in the order of its number.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Left,
         Self::Broken,
         Self::Full,
@@ -97,6 +103,8 @@ impl CloseReason {
         Self::TooLong,
         Self::Proxy,
         Self::Unread,
+        Self::Ended,
+        Self::Busy,
         Self::Stopping,
     ];
 
@@ -114,6 +122,8 @@ impl CloseReason {
             Self::TooLong => "too_long",
             Self::Proxy => "proxy",
             Self::Unread => "unread_answers",
+            Self::Ended => "peer_ended",
+            Self::Busy => "busy",
             Self::Stopping => "stopping",
         }
     }

@@ -18,7 +18,9 @@ pub(in crate::server) struct Inbound {
     pub(super) buffers: Buffers,
     /// A buffer for a frame that may be answered: the answer is written over it, and may be longer.
     pub(super) alone: Box<[u8]>,
-    /// Where the next frame begins in the plaintext.
+    /// Where the frame that was handed out last begins in the plaintext.
+    pub(super) last: usize,
+    /// Where the next frame begins.
     pub(super) next: usize,
     /// Where the plaintext ends.
     pub(super) end: usize,
@@ -77,6 +79,7 @@ impl Inbound {
             }
         };
         let start = self.next;
+        self.last = start;
         self.next += len;
         self.bounds.first = false;
         self.heard = true;
@@ -100,6 +103,11 @@ impl Inbound {
     /// What is left: a part of a frame.
     pub(super) fn rest(&self) -> &[u8] {
         &self.buffers.plain[self.next..self.end]
+    }
+
+    /// The request that was handed out last, and what is left behind it.
+    pub(super) fn unanswered(&self) -> &[u8] {
+        &self.buffers.plain[self.last..self.end]
     }
 }
 

@@ -13,9 +13,12 @@ mod backlog;
 mod connection;
 mod counters;
 mod deadlines;
+mod handover;
 mod inbound;
 mod outbound;
+mod peers;
 mod pipe;
+mod splice;
 mod tls;
 
 use std::io;
@@ -29,8 +32,11 @@ use self::backlog::{Backlog, Bounds};
 use self::connection::{Connection, ConnectionId, Connections};
 pub(super) use self::counters::{CloseReason, Speaks, StreamCounters};
 use self::deadlines::Deadlines;
+pub(super) use self::handover::{Doors, WAITING};
 use self::inbound::FrameBounds;
 pub(super) use self::inbound::Inbound;
+use self::peers::Peers;
+pub(super) use self::peers::{PeerNews, Ready};
 pub(super) use self::pipe::Opening;
 use self::pipe::{Buffers, Pipe, READ_MAX};
 use self::tls::SEAL_BUFFER;
@@ -53,6 +59,7 @@ pub(super) struct StreamStart {
     pub(super) acceptors: Vec<Acceptor>,
     pub(super) admission: Arc<Admission>,
     pub(super) counters: Arc<StreamCounters>,
+    pub(super) doors: Doors,
 }
 
 /// The connections of one worker.
@@ -66,6 +73,10 @@ pub(super) struct Streams {
     counters: Arc<StreamCounters>,
     poller: Rc<Poller>,
     connections: Connections,
+    /// The peers' connections of TCP relays.
+    peers: Peers,
+    /// The ways to the other workers.
+    doors: Doors,
     deadlines: Deadlines,
     /// Connections with something to send that the socket is not known to refuse.
     dirty: Vec<u32>,
@@ -99,6 +110,8 @@ impl Streams {
             counters: start.counters,
             poller,
             connections: Connections::default(),
+            peers: Peers::default(),
+            doors: start.doors,
             deadlines: Deadlines::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
@@ -169,6 +182,7 @@ impl Streams {
             from: connection.client,
             buffers,
             alone,
+            last: HEADROOM,
             next: HEADROOM,
             end: HEADROOM + kept + plain,
             bounds,
@@ -194,13 +208,10 @@ impl Streams {
         self.idle = Some((inbound.buffers, inbound.alone));
     }
 
-    /// Ends a turn: closes the connections that have ended, and tells whose they were. To be called after
-    /// [`Self::flush`].
-    pub(super) fn reap(&mut self, mut gone: impl FnMut(&FiveTuple)) {
+    /// Closes one of the connections that have ended, and tells whose it was. To be called at the end of a turn, after
+    /// [`Self::flush`], until there are none.
+    pub(super) fn reap(&mut self) -> Option<FiveTuple> {
         self.handshakes = HANDSHAKES;
-        if self.ending.is_empty() {
-            return;
-        }
         while let Some(number) = self.ending.pop() {
             let Some(mut connection) = self.connections.remove(number) else {
                 continue;
@@ -218,16 +229,21 @@ impl Streams {
             if let Some(backlog) = connection.backlog.take() {
                 self.recycle(backlog);
             }
-            gone(&connection.client);
+            let connections = &self.connections;
+            self.deadlines
+                .sweep(connections.len(), |id| connections.is_open(id));
+            return Some(connection.client);
         }
-        let connections = &self.connections;
-        self.deadlines
-            .sweep(connections.len(), |id| connections.is_open(id));
+        None
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
     pub(super) fn poll_timeout(&self) -> Option<Tick> {
-        let due = [self.deadlines.next(), self.acceptors.poll_timeout()];
+        let due = [
+            self.deadlines.next(),
+            self.acceptors.poll_timeout(),
+            self.next_leave(),
+        ];
         due.into_iter().flatten().min()
     }
 

@@ -3,7 +3,7 @@
 //! It knows no TURN. What the plaintext means is decided above: frames, or, once it is bound to a peer's connection,
 //! just bytes.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -193,6 +193,15 @@ impl Pipe {
             Layer::Proxied(..) | Layer::Opening(_) | Layer::Plain => false,
             Layer::Tls(tls) => tls.has_unsent(),
         }
+    }
+
+    /// Tells the client that nothing more is sent, once all that was has left; false until then.
+    pub(super) fn finish(&mut self) -> io::Result<bool> {
+        self.close();
+        if self.has_unsent() {
+            return Ok(false);
+        }
+        self.socket.finish().map(|()| true)
     }
 
     /// Says farewell, as far as the socket takes it. To be dropped then.

@@ -10,7 +10,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::*;
 use crate::config::{ListenTransport, Listener};
-use crate::net::{Events, TcpListener};
+use crate::net::{Events, TcpListener, Waker};
 
 pub(super) const OPTIONS: StreamOptions = StreamOptions {
     connections: 10,
@@ -251,19 +251,13 @@ impl World {
         let at = listener.local_addr();
         let poller = Rc::new(Poller::new().unwrap());
         let counters = Arc::<StreamCounters>::default();
-        let opening = Arc::new(Opening {
-            listener: Listener {
-                addr: any,
-                transport: ListenTransport::Tcp,
-                proxy_protocol: Vec::new(),
-            },
-            tls: server_config(),
-        });
+        let opening = opening();
         let start = StreamStart {
             options,
             acceptors: vec![Acceptor { listener, opening }],
             admission: Arc::new(Admission::new(&options)),
             counters: Arc::clone(&counters),
+            doors: Doors::between(&[Waker::new().unwrap()]).remove(0),
         };
         Self {
             streams: Streams::new(start, Rc::clone(&poller)).unwrap(),
@@ -310,7 +304,12 @@ impl World {
                         self.receive(number);
                     }
                 }
-                other @ (Key::Listener(_) | Key::Relay(_) | Key::Waker) => {
+                other @ (Key::Listener(_)
+                | Key::Relay(_)
+                | Key::PeerAcceptor(_)
+                | Key::Peer(_)
+                | Key::Data(_)
+                | Key::Waker) => {
                     panic!("{other:?} is not watched")
                 }
             }
@@ -342,7 +341,9 @@ impl World {
     }
 
     fn reap(&mut self) {
-        self.streams.reap(|_| self.gone += 1);
+        while self.streams.reap().is_some() {
+            self.gone += 1;
+        }
     }
 
     /// What a client reads until nothing waits for it any more.
@@ -378,6 +379,18 @@ impl World {
 
 fn seconds(count: u64) -> Tick {
     Tick::from_millis(count * 1000)
+}
+
+/// What a listener for plain TURN makes of its connections.
+pub(super) fn opening() -> Arc<Opening> {
+    Arc::new(Opening {
+        listener: Listener {
+            addr: "127.0.0.1:0".parse().unwrap(),
+            transport: ListenTransport::Tcp,
+            proxy_protocol: Vec::new(),
+        },
+        tls: server_config(),
+    })
 }
 
 /// TLS with a certificate that nobody trusts.

@@ -40,6 +40,8 @@ pub(super) struct Tls {
     held: Box<[u8]>,
     /// Records that the socket did not take yet. At most [`UNSENT_MAX`] and [`SEAL_BUFFER`].
     unsent: Vec<u8>,
+    /// Whether the client was told that nothing more comes.
+    farewell: bool,
 }
 
 /// What became of bytes that arrived.
@@ -58,6 +60,7 @@ impl Tls {
             session: session.map_err(|_| CloseReason::Tls)?,
             held: Box::default(),
             unsent: Vec::new(),
+            farewell: false,
         })
     }
 
@@ -151,7 +154,8 @@ impl Tls {
 
     /// Tells the client that nothing more comes (RFC 8446 section 6.1), as far as the socket takes it.
     pub(super) fn close(&mut self, socket: &TcpStream) {
-        if !self.is_handshaking() {
+        if !self.is_handshaking() && !self.farewell {
+            self.farewell = true;
             let mut alert = [0; 256];
             let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut self.held);
             if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state

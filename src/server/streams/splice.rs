@@ -142,6 +142,12 @@ impl Splice {
         }
     }
 
+    /// Bytes that are held, both ways together.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.to_peer.held.len() + self.to_client.held.len()
+    }
+
     /// Sends what is held, where that may be; returns when to ask again where it may not.
     fn send_held(
         &mut self,
@@ -262,5 +268,201 @@ impl Way {
 
     fn may_send(&self) -> bool {
         !self.held.is_empty() && self.ask_at.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::net::TcpStream as StdStream;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::net::TcpListener;
+    use crate::server::streams::Admission;
+    use crate::server::streams::tests::{OPTIONS, opening};
+
+    /// A joined pair, the client and the peer at its ends, and what it is moved with.
+    struct World {
+        splice: Splice,
+        ours: TcpStream,
+        client: StdStream,
+        peer: StdStream,
+        buffers: Buffers,
+        scratch: Box<[u8; SEAL_BUFFER]>,
+        /// Bytes that may be passed on until a moment.
+        allowed: (usize, Tick),
+        now: Tick,
+    }
+
+    #[test]
+    fn whoever_does_not_read_stops_the_other_side_and_costs_a_chunk() {
+        for direction in [Direction::ToPeer, Direction::ToClient] {
+            let mut world = World::new();
+            let (mut from, mut to) = world.ends(direction);
+            let mut written = Vec::new();
+
+            // Until nothing moves any more: the sender's kernel is full, and so is all behind it.
+            let mut round = 0_u8;
+            let mut idle = 0;
+            while idle < 100 {
+                let block = vec![round; 10_000];
+                let count = from.write(&block).or_else(would_block).unwrap();
+                written.extend_from_slice(&block[..count]);
+                world.advance(direction).unwrap();
+                assert!(world.splice.held() <= CHUNK);
+                idle = if count > 0 { 0 } else { idle + 1 };
+                round = round.wrapping_add(1);
+            }
+            assert!(world.splice.held() > 0, "it was full");
+            assert_eq!(world.interest(direction), (false, true));
+
+            let mut heard = Vec::new();
+            while heard.len() < written.len() {
+                let mut buf = [0; 10_000];
+                let count = to.read(&mut buf).or_else(would_block).unwrap();
+                heard.extend_from_slice(&buf[..count]);
+                world.advance(direction).unwrap();
+            }
+            assert!(heard == written);
+            assert_eq!(world.splice.held(), 0);
+            assert_eq!(world.interest(direction), (true, false));
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_has_to_wait_is_kept_and_asked_about_in_time() {
+        let mut world = World::new();
+        let (mut from, mut to) = world.ends(Direction::ToPeer);
+        let until = Tick::from_millis(500);
+        world.allowed = (0, until);
+        from.write_all(b"patience").unwrap();
+
+        assert_eq!(world.settle(Direction::ToPeer), Some(until));
+        assert_eq!(world.interest(Direction::ToPeer), (false, false));
+        world.now = Tick::from_millis(499);
+        assert_eq!(world.advance(Direction::ToPeer).unwrap(), None);
+        assert_eq!(
+            to.read(&mut [0]).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+
+        world.now = until;
+        world.allowed.0 = 8;
+        assert_eq!(world.advance(Direction::ToPeer).unwrap(), None);
+        to.set_nonblocking(false).unwrap();
+        let mut heard = [0; 8];
+        to.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"patience");
+        assert_eq!(world.allowed.0, 0, "each byte is asked about once");
+    }
+
+    #[test]
+    fn leave_that_comes_at_once_is_waited_for_all_the_same() {
+        let mut world = World::new();
+        let (mut from, _to) = world.ends(Direction::ToClient);
+        world.allowed = (0, world.now);
+        from.write_all(b"x").unwrap();
+
+        let until = world.settle(Direction::ToClient);
+
+        assert_eq!(until, Some(world.now.after(SOON)));
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (client, theirs) = connection();
+            let (peer, ours) = connection();
+            let ticket = Arc::new(Admission::new(&OPTIONS)).admit();
+            let ends = (Pipe::new(theirs, opening()), ticket.ok().expect("room"));
+            let now = Tick::from_millis(1);
+            let mut world = Self {
+                splice: Splice::new(now, ends, Vec::new(), (Vec::new(), false)),
+                ours,
+                client,
+                peer,
+                buffers: Buffers::new(),
+                scratch: Box::new([0; SEAL_BUFFER]),
+                allowed: (usize::MAX, now),
+                now,
+            };
+            // The first byte tells what is spoken, as that of a request would have.
+            world.client.write_all(&[1]).unwrap();
+            while world.splice.to_peer.held.is_empty() && world.peer_heard() == 0 {
+                world.advance(Direction::ToPeer).unwrap();
+            }
+            world
+        }
+
+        fn peer_heard(&mut self) -> usize {
+            self.peer.read(&mut [0]).or_else(would_block).unwrap()
+        }
+
+        /// The sender and the receiver of a direction.
+        fn ends(&self, direction: Direction) -> (StdStream, StdStream) {
+            let (client, peer) = (&self.client, &self.peer);
+            let ends = match direction {
+                Direction::ToPeer => (client, peer),
+                Direction::ToClient => (peer, client),
+            };
+            (ends.0.try_clone().unwrap(), ends.1.try_clone().unwrap())
+        }
+
+        fn advance(&mut self, direction: Direction) -> Result<Option<Tick>, CloseReason> {
+            let (left, until) = &mut self.allowed;
+            let mut tools = Tools {
+                now: self.now,
+                buffers: &mut self.buffers,
+                scratch: &mut self.scratch,
+                judge: |_, bytes: usize| {
+                    if bytes > *left {
+                        return Flow::Wait(*until);
+                    }
+                    *left -= bytes;
+                    Flow::Forward
+                },
+            };
+            self.splice.advance(&self.ours, direction, &mut tools)
+        }
+
+        /// Goes on until it is told to wait.
+        fn settle(&mut self, direction: Direction) -> Option<Tick> {
+            loop {
+                let told = self.advance(direction).unwrap();
+                if told.is_some() {
+                    return told;
+                }
+            }
+        }
+
+        /// Whether the source is watched, and whether the destination.
+        fn interest(&self, direction: Direction) -> (bool, bool) {
+            let (client, peer) = (self.splice.client_interest(), self.splice.peer_interest());
+            match direction {
+                Direction::ToPeer => (client.readable, peer.writable),
+                Direction::ToClient => (peer.readable, client.writable),
+            }
+        }
+    }
+
+    /// A connection: the other side's end, which never waits, and ours.
+    fn connection() -> (StdStream, TcpStream) {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = TcpListener::listen(any, OPTIONS.keepalive).unwrap();
+        let theirs = StdStream::connect(listener.local_addr()).unwrap();
+        let ours = loop {
+            if let Some(accepted) = listener.accept().unwrap() {
+                break accepted.stream;
+            }
+        };
+        theirs.set_nonblocking(true).unwrap();
+        (theirs, ours)
+    }
+
+    fn would_block(error: io::Error) -> io::Result<usize> {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Ok(0);
+        }
+        Err(error)
     }
 }

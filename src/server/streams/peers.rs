@@ -275,9 +275,9 @@ impl Streams {
         };
         self.counters.peers.sub(1);
         if let Stage::Joined(mut splice) = peer.stage {
-            splice.client.close();
             self.counters.closed[reason as usize].add(1);
             self.counters.open[splice.client.speaks() as usize].sub(1);
+            splice.client.close();
         }
     }
 }

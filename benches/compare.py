@@ -10,6 +10,8 @@ ROWS = [
     ("call-video", "call, video bursts, GSO and GRO"),
     ("peer-audio", "peer, audio, both ways"),
     ("peer-video", "peer, video bursts, both ways, GSO and GRO"),
+    ("call-tcp", "call, video bursts, TCP"),
+    ("call-tls", "call, video bursts, TLS"),
 ]
 
 
@@ -83,6 +85,24 @@ def rates(found):
     print("\n".join(rows))
 
 
+def streams(found):
+    rows = []
+    for row, name in ROWS:
+        path = "result.delivered_bytes_per_second"
+        of = {who: figures(found, (row, "saturate", who), path) for who in ("veilturn", "coturn")}
+        if row not in ("call-tcp", "call-tls") or not any(of.values()):
+            continue
+        megabytes = [median(of[who]) for who in of]
+        cells = [text(value and value / 1e6) for value in megabytes]
+        rows.append(f"| {name} | {cells[0]} | {cells[1]} | {ratio(of['veilturn'], of['coturn'])} |")
+    if not rows:
+        return
+    print("\nOver streams, at the highest rate held: payload delivered (MB/s), medians.\n")
+    print("| scenario | veilturn | coturn | veilturn : coturn |")
+    print("|---|---|---|---|")
+    print("\n".join(rows))
+
+
 def costs(found):
     rows = []
     for row, name in ROWS:
@@ -130,6 +150,7 @@ def allocations(found):
 def main():
     found = load(sys.argv[1])
     rates(found)
+    streams(found)
     costs(found)
     allocations(found)
 

@@ -1,12 +1,13 @@
 //! `veilturn bench`: a load generator for any TURN server.
 //!
 //! `args` says what is asked for, [`run`] does it. The load is `generator` (one thread, by `schedule`, through the
-//! sockets of `places`, along the flows of `path`, counted by `tally`); the clients behind it are `parties`, clients
+//! sockets or `connections` of `places`, on the `road` to the server and along the flows of `path`, counted by `tally`); the clients behind it are `parties`, clients
 //! that come and go are `turnover`. `search` looks for the highest rate that a server holds, `meter` tells what it
 //! costs the server, and `bare` is a forwarder without TURN to compare with. The results are `results`.
 
 mod args;
 mod bare;
+mod connections;
 mod credentials;
 mod generator;
 mod meter;
@@ -14,6 +15,7 @@ mod parties;
 mod path;
 mod places;
 mod results;
+mod road;
 mod schedule;
 mod search;
 mod stamp;
@@ -26,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
+use rustls::pki_types::pem;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -39,11 +42,13 @@ use self::parties::Parties;
 use self::places::Places;
 use self::results::report::{Bottleneck, Report};
 use self::results::{page, table};
+use self::road::Road;
 use self::schedule::{Clock, LONGEST, SECOND};
 use self::search::Search;
 use self::turnover::Crowd;
+use super::Transport;
 use crate::auth::{Credential, CredentialError, Secret, SecretError};
-use crate::client::{Client, ClientOptions, RequestError, StartError};
+use crate::client::{self, Client, ClientOptions, RequestError, StartError, StreamError};
 use crate::net::{self, BindError, Offload};
 use crate::time::UnixTime;
 
@@ -63,9 +68,10 @@ pub(super) fn run(
     let _ = net::raise_descriptors();
     let mut nothing = io::sink();
     let progress = if args.quiet { &mut nothing } else { progress };
+    let road = Road::of(args)?;
     let report = match args.scenario {
         Scenario::Allocations => allocations(args, now, progress)?,
-        Scenario::Call | Scenario::Peer => traffic(args, now, progress)?,
+        Scenario::Call | Scenario::Peer => traffic(args, now, &road, progress)?,
     };
     write_results(args, &report, out)
 }
@@ -79,6 +85,32 @@ pub(super) enum BenchError {
     /// A bare forwarder allocates nothing.
     #[error("--baseline has no allocations to measure")]
     BareAllocations,
+    /// Something is not measured over streams.
+    #[error("{what} cannot be had over a stream, only over UDP")]
+    UdpOnly {
+        /// What.
+        what: &'static str,
+    },
+    /// Nobody is trusted.
+    #[error("TLS needs --ca, or --insecure")]
+    NoTrust,
+    /// No server can have that name.
+    #[error("that name cannot stand in a certificate: --server-name")]
+    ServerName,
+    /// The authorities' certificates cannot be read.
+    #[error("cannot read certificates from {path}")]
+    ReadAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+    /// A client's connection to the server ended.
+    #[error("a connection to the server ended")]
+    Connection(#[source] StreamError),
     /// The kernel does not cut or merge datagrams.
     #[error("this kernel has no sound UDP segmentation offload, so --gso and --gro cannot be had")]
     NoOffload,
@@ -144,7 +176,13 @@ impl BenchError {
     pub(super) const fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoCredential | Self::BareAllocations | Self::NoOffload | Self::Secret(_)
+            Self::NoCredential
+                | Self::BareAllocations
+                | Self::UdpOnly { .. }
+                | Self::NoTrust
+                | Self::ServerName
+                | Self::NoOffload
+                | Self::Secret(_)
         )
     }
 }
@@ -160,11 +198,12 @@ struct Stage {
 fn traffic(
     args: &BenchArgs,
     now: UnixTime,
+    road: &Road,
     progress: &mut dyn Write,
 ) -> Result<Report, BenchError> {
     let offload = offload(args)?;
     let mut stage = match args.server()? {
-        Some(server) => through_server(args, now, (server, offload))?,
+        Some(server) => through_server(args, now, (server, road), offload)?,
         None => through_bare(args, offload)?,
     };
     pin(args)?;
@@ -218,10 +257,11 @@ fn saturate(
 fn through_server(
     args: &BenchArgs,
     now: UnixTime,
-    (server, offload): (SocketAddr, Offload),
+    to: (SocketAddr, &Road),
+    offload: Offload,
 ) -> Result<Stage, BenchError> {
     let shape = args.shape();
-    let mut places = Places::open(Clock::start(), server, shape.clients(), offload)?;
+    let mut places = Places::open(Clock::start(), to, shape.clients(), offload)?;
     let new_client = newcomers(args, now)?;
     let clients: Result<Vec<Client>, BenchError> = (0..shape.clients()).map(new_client).collect();
     let mut parties = Parties::new(&places, clients?);
@@ -249,7 +289,8 @@ fn through_bare(args: &BenchArgs, offload: Offload) -> Result<Stage, BenchError>
     let shape = args.shape();
     let mut sockets = BareSockets::open(offload)?;
     let server = sockets.address(0);
-    let mut places = Places::open(Clock::start(), server, shape.clients(), offload)?;
+    let to = (server, &Road::Udp);
+    let mut places = Places::open(Clock::start(), to, shape.clients(), offload)?;
     let peer = match shape.scenario {
         Scenario::Peer => Some(places.open_peer(args.peer_ip)?),
         Scenario::Call | Scenario::Allocations => None,
@@ -277,9 +318,10 @@ fn allocations(
     pin(args)?;
     let (held, width) = (args.calls as usize, args.in_flight as usize);
     let clients: Result<Vec<Client>, BenchError> = (0..held).map(&new_client).collect();
-    let mut places = Places::open(Clock::start(), server, held, Offload::NONE)?;
+    let to = (server, &Road::Udp);
+    let mut places = Places::open(Clock::start(), to, held, Offload::NONE)?;
     let held = turnover::hold(&mut places, clients?, meter.as_ref())?;
-    let mut places = Places::open(Clock::start(), server, width, Offload::NONE)?;
+    let mut places = Places::open(Clock::start(), to, width, Offload::NONE)?;
     let mut watch = |second, count| {
         let _ = writeln!(progress, "{second:6} s  {count:9} allocations/s");
     };
@@ -301,6 +343,10 @@ fn newcomers(
     let options = ClientOptions {
         dialect: args.dialect.into(),
         upkeep: true,
+        transport: match args.transport {
+            Transport::Udp => client::Transport::Datagrams,
+            Transport::Tcp | Transport::Tls => client::Transport::Stream,
+        },
         ..ClientOptions::default()
     };
     Ok(move |number: usize| {

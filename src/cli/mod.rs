@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::auth::Secret;
@@ -47,7 +48,8 @@ enum Verb {
 }
 
 /// What clients reach a relay by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Transport {
     /// Datagrams
     Udp,

@@ -14,20 +14,27 @@ use thiserror::Error;
 
 use crate::wire::{FrameError, frame_len};
 
-/// Bytes that there is room for, at least, when bytes are received: a TLS record.
-const CHUNK: usize = 16 << 10;
+/// Bytes that there is room for, at least, when bytes are received.
+const CHUNK: usize = 64 << 10;
 
 /// Bytes that may be queued: more than that means that the server does not read.
 const QUEUE_MAX: usize = 256 << 10;
 
 /// A client's connection over a stream.
 ///
-/// Holds at most 256 KiB on the way out, and on the way in the longest frame and what one call receives.
+/// Holds at most 256 KiB on the way out, and on the way in the longest frame and what one call receives, encrypted too
+/// where there is TLS.
 pub struct Connection<S> {
     stream: S,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Tls>>,
     inbox: Inbox,
     outbox: Vec<u8>,
+}
+
+struct Tls {
+    session: ClientConnection,
+    /// What came last, to be decrypted: the session by itself would receive a few kilobytes at a time.
+    wire: Box<[u8]>,
 }
 
 /// Why a connection is over.
@@ -69,9 +76,12 @@ impl<S: Read + Write> Connection<S> {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
-        let tls = Box::new(ClientConnection::new(config, name)?);
+        let tls = Tls {
+            session: ClientConnection::new(config, name)?,
+            wire: vec![0; CHUNK].into(),
+        };
         Ok(Self {
-            tls: Some(tls),
+            tls: Some(Box::new(tls)),
             ..Self::plain(stream)
         })
     }
@@ -99,13 +109,13 @@ impl<S: Read + Write> Connection<S> {
         while self.wants_send() {
             let sent = match &mut self.tls {
                 None => attempt(|| self.stream.write(&self.outbox))?,
-                Some(tls) if tls.wants_write() => {
-                    if attempt(|| tls.write_tls(&mut self.stream))?.is_none() {
+                Some(tls) if tls.session.wants_write() => {
+                    if attempt(|| tls.session.write_tls(&mut self.stream))?.is_none() {
                         return Ok(());
                     }
                     continue;
                 }
-                Some(tls) => Some(tls.writer().write(&self.outbox)?),
+                Some(tls) => Some(tls.session.writer().write(&self.outbox)?),
             };
             let Some(sent @ 1..) = sent else {
                 return Ok(());
@@ -129,22 +139,13 @@ impl<S: Read + Write> Connection<S> {
             let received = attempt(|| self.stream.read(self.inbox.room()))?;
             return Ok(self.inbox.take(received));
         };
-        let Some(_bytes) = attempt(|| tls.read_tls(&mut self.stream))? else {
+        let Some(count) = attempt(|| self.stream.read(&mut tls.wire))? else {
             return Ok(false);
         };
-        let state = tls.process_new_packets();
+        let decrypted = tls.decrypt(count, &mut self.inbox);
         // Where the handshake failed, this tells the server why.
         let answered = self.send();
-        let (state, ()) = (state?, answered?);
-        let mut left = state.plaintext_bytes_to_read();
-        while let (Some(tls), 1..) = (&mut self.tls, left) {
-            let count = tls.reader().read(self.inbox.room())?;
-            self.inbox.take(Some(count));
-            left -= count;
-        }
-        if state.peer_has_closed() {
-            return Err(StreamError::Closed);
-        }
+        decrypted.and(answered)?;
         Ok(true)
     }
 
@@ -160,15 +161,38 @@ impl<S: Read + Write> Connection<S> {
     /// Whether [`Self::send`] has something to do once the stream takes bytes.
     pub fn wants_send(&self) -> bool {
         let queued = !self.outbox.is_empty();
-        match &self.tls {
+        match self.tls.as_deref() {
             None => queued,
-            Some(tls) => tls.wants_write() || (queued && !tls.is_handshaking()),
+            Some(Tls { session, .. }) => {
+                session.wants_write() || (queued && !session.is_handshaking())
+            }
         }
     }
 
     /// What carries the connection.
     pub const fn stream(&self) -> &S {
         &self.stream
+    }
+}
+
+impl Tls {
+    /// Moves what the first `count` received bytes hold to `inbox`.
+    fn decrypt(&mut self, count: usize, inbox: &mut Inbox) -> Result<(), StreamError> {
+        let mut wire = &self.wire[..count];
+        while !wire.is_empty() {
+            self.session.read_tls(&mut wire)?;
+            let state = self.session.process_new_packets()?;
+            let mut left = state.plaintext_bytes_to_read();
+            while left > 0 {
+                let count = self.session.reader().read(inbox.room())?;
+                inbox.take(Some(count));
+                left -= count;
+            }
+            if state.peer_has_closed() {
+                return Err(StreamError::Closed);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -199,9 +223,11 @@ impl Inbox {
 
     /// Room for at least [`CHUNK`] bytes more.
     fn room(&mut self) -> &mut [u8] {
-        self.bytes.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
         if self.bytes.len() < self.end + CHUNK {
             self.bytes.resize(self.end + CHUNK, 0);
         }

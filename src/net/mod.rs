@@ -77,4 +77,4 @@ pub use poller::{Event, Events, Interest, Poller, Waker};
 pub use process::{make_undumpable, raise_descriptors, stay_on_core};
 pub use recv::{HEADROOM, TAILROOM};
 pub use socket::{BindError, SocketOptions, UdpSocket};
-pub use tcp::{AcceptError, Accepted, Arrival, TcpListener, TcpStream};
+pub use tcp::{AcceptError, Accepted, Arrival, TcpListener, TcpStream, connect};

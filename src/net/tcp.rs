@@ -1,7 +1,7 @@
 //! TCP sockets as the daemon needs them: non-blocking, without delay, and given up when the other side is gone.
 
 use std::io::{self, IoSlice, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -235,6 +235,20 @@ pub enum Arrival {
     End,
 }
 
+/// Opens a connection from `from`, whose port may be zero, to `to`, and waits for that. What comes back does not wait.
+///
+/// # Errors
+///
+/// What the kernel answers: the address is not this machine's, or nobody takes the connection.
+pub fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&from.into())?;
+    socket.connect(&to.into())?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
 /// Why no connection could be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
@@ -436,6 +450,18 @@ mod tests {
         let limit = Some(Duration::from_secs(10));
         assert_eq!(poller.wait(&mut Events::new(1), limit).unwrap(), 1);
         assert!(refused.is_connected().is_err());
+    }
+
+    #[test]
+    fn a_connection_begins_where_it_was_told_to() {
+        let listener = TcpListener::listen(LOOPBACKS[0].parse().unwrap(), MINUTE).unwrap();
+
+        let client = super::connect("127.7.0.1:0".parse().unwrap(), listener.local_addr()).unwrap();
+
+        wait(&listener);
+        let server = listener.accept().unwrap().expect("a connection");
+        assert_eq!(server.peer, client.local_addr().unwrap());
+        assert_eq!(server.peer.ip().to_string(), "127.7.0.1");
     }
 
     #[test]

@@ -11,10 +11,12 @@ use super::BenchError;
 use super::path::{Media, Shape};
 use super::schedule::LONGEST;
 use super::stamp::Stamp;
+use crate::cli::Transport;
 use crate::client;
 
-/// The port of a TURN server (RFC 8656 section 3).
+/// The ports of a TURN server, without TLS and with it (RFC 8656 section 3).
 const PORT: u16 = 3478;
+const TLS_PORT: u16 = 5349;
 
 /// Puts a load on a TURN server, of any make, and tells what it bears.
 ///
@@ -29,6 +31,18 @@ pub(in crate::cli) struct BenchArgs {
     /// The server's host and maybe port, e.g. 127.0.0.1:3478
     #[arg(long, value_name = "HOST[:PORT]")]
     server: Option<String>,
+    /// How the clients reach the server
+    #[arg(long, value_enum, default_value_t = Transport::Udp)]
+    pub(super) transport: Transport,
+    /// File with certificates in PEM form: with TLS, the server's has to lead to one of them
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(super) ca: Option<PathBuf>,
+    /// With TLS, accept every certificate
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// With TLS, what the server is called in its certificate [default: the host of --server]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
     /// Measure a bare forwarder in this process instead of a server: the limit to compare with
     #[arg(long)]
     pub(super) baseline: bool,
@@ -229,13 +243,34 @@ impl BenchArgs {
         let Some(text) = self.server.as_deref() else {
             return Ok(None);
         };
+        let port = match self.transport {
+            Transport::Udp | Transport::Tcp => PORT,
+            Transport::Tls => TLS_PORT,
+        };
         let with_port = text.to_socket_addrs();
         let found = with_port.or_else(|_| {
             let host = text.trim_start_matches('[').trim_end_matches(']');
-            (host, PORT).to_socket_addrs()
+            (host, port).to_socket_addrs()
         });
         let mut found = found.map_err(BenchError::Resolve)?;
         found.next().map(Some).ok_or(BenchError::NoServer)
+    }
+
+    /// What the server has to be called in its certificate.
+    pub(super) fn server_name(&self) -> String {
+        if let Some(name) = &self.server_name {
+            return name.clone();
+        }
+        let text = self.server.as_deref().unwrap_or_default();
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return address.ip().to_string();
+        }
+        let host = text.trim_start_matches('[').trim_end_matches(']');
+        if host.parse::<IpAddr>().is_ok() {
+            return host.to_owned();
+        }
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        host.to_owned()
     }
 
     /// Datagrams per second.

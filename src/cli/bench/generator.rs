@@ -55,11 +55,13 @@ pub(super) struct Generator {
 pub(super) struct Run {
     /// The datagrams per second that were asked for.
     pub(super) rate: u64,
+    /// Bytes of a payload.
+    pub(super) size: usize,
     /// How long frames were sent, in nanoseconds.
     pub(super) span: u64,
     /// Datagrams that were due.
     pub(super) due: u64,
-    /// Datagrams that the kernel took.
+    /// Datagrams that the kernel took, or a connection.
     pub(super) sent: u64,
     pub(super) counts: Counts,
     /// How many of the datagrams sent in each interval arrived.
@@ -161,7 +163,7 @@ impl Generator {
     ) -> Result<Run, BenchError> {
         self.run = self.run.wrapping_add(1);
         self.numbers.fill(0);
-        let _earlier = self.places.take_report();
+        let _earlier = self.places.take_unsent();
         let dropped = self.places.drops();
         let (before, waited) = (self.reading(), Meter::waited());
         let mut progress = self.begin(rate, span);
@@ -187,6 +189,7 @@ impl Generator {
         let after = self.reading();
         Ok(Run {
             rate,
+            size: self.size,
             span: sending,
             due: progress.schedule.frames() * self.burst,
             sent,
@@ -256,8 +259,8 @@ impl Generator {
             progress.idle += progress.last.max(now) - now;
         }
         // Requests of the clients are among what the kernel took, but do not count.
-        let report = self.places.take_report();
-        Ok((queued as u64).saturating_sub(report.dropped()))
+        let unsent = self.places.take_unsent();
+        Ok((queued as u64).saturating_sub(unsent))
     }
 
     /// Queues a frame, stamped with when it is due and sent.

@@ -121,7 +121,11 @@ impl Parties {
                 }
                 asked += 1;
             }
-            self.turn(places)?;
+            match self.turn(places) {
+                // Who has nothing left may be hung up on.
+                Ok(()) | Err(BenchError::Connection(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         self.refused = None;
         Ok(())

@@ -2,12 +2,15 @@
 //!
 //! On the loopback interface, where every address of 127.0.0.0/8 is this machine's, a few sockets serve any number of
 //! clients, each with an address of its own: so a call into the kernel moves datagrams of many clients, and the
-//! generator costs less than the server. Elsewhere each client has a socket of its own.
+//! generator costs less than the server. Elsewhere each client has a socket of its own, and everywhere where it reaches
+//! the server over a stream: `connections`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::BenchError;
+use super::connections::Connections;
+use super::road::Road;
 use super::schedule::Clock;
 use crate::net::{
     Batch, Envelope, Events, Interest, Offload, Poller, SendReport, SocketOptions, UdpSocket,
@@ -34,6 +37,9 @@ const QUEUED_MAX: usize = 256;
 /// Bytes queued before they are sent: a batch takes a mebibyte.
 const QUEUED_BYTES_MAX: usize = 512 << 10;
 
+/// The token of the first connection, behind those of all sockets.
+const CONNECTIONS: u64 = 1 << 32;
+
 /// Sockets, and batches to send and receive with.
 pub(super) struct Places {
     clock: Clock,
@@ -43,8 +49,10 @@ pub(super) struct Places {
     shares: bool,
     /// Those of the clients, then that of the plain peer.
     sockets: Vec<UdpSocket>,
-    /// How many of them are clients'.
+    /// How many of them are clients'; none where these have connections.
     clients: usize,
+    /// None where the clients have sockets.
+    connections: Option<Connections>,
     poller: Poller,
     events: Events,
     inbox: Batch<()>,
@@ -57,10 +65,14 @@ pub(super) struct Places {
 
 /// Where one party is: what its datagrams leave from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) socket: usize,
-    /// Its address, where it shares the socket.
-    pub(super) source: Option<IpAddr>,
+pub(super) enum Place {
+    Socket {
+        index: usize,
+        /// Its address, where it shares the socket.
+        source: Option<IpAddr>,
+    },
+    /// The connection of the client of that number.
+    Connection(usize),
 }
 
 /// A datagram that came.
@@ -73,10 +85,10 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Places {
-    /// Opens sockets for `clients` that talk to `server`.
+    /// Opens sockets or connections for `clients` that talk to `server`.
     pub(super) fn open(
         clock: Clock,
-        server: SocketAddr,
+        (server, road): (SocketAddr, &Road),
         clients: usize,
         offload: Offload,
     ) -> Result<Self, BenchError> {
@@ -87,6 +99,7 @@ impl Places {
             shares: matches!(server.ip(), IpAddr::V4(ip) if ip.is_loopback()),
             sockets: Vec::new(),
             clients: 0,
+            connections: None,
             poller: Poller::new().map_err(BenchError::Network)?,
             events: Events::new(256),
             inbox: Batch::new(64),
@@ -95,6 +108,12 @@ impl Places {
             queued_bytes: 0,
             report: SendReport::default(),
         };
+        if !matches!(road, Road::Udp) {
+            let from = (0..clients).map(|number| places.beginning(number));
+            let watch = (&places.poller, CONNECTIONS);
+            places.connections = Some(Connections::open(road, server, from, watch)?);
+            return Ok(places);
+        }
         let count = if places.shares {
             clients.min(SHARED)
         } else {
@@ -118,8 +137,8 @@ impl Places {
         };
         self.open_socket(SocketAddr::new(ip, 0))?;
         let socket = self.sockets.len() - 1;
-        let place = Place {
-            socket,
+        let place = Place::Socket {
+            index: socket,
             source: None,
         };
         Ok((place, self.sockets[socket].local_addr()))
@@ -127,24 +146,25 @@ impl Places {
 
     /// Where the client of that number is.
     pub(super) fn client(&self, number: usize) -> Place {
-        if self.shares {
-            let offset = u32::try_from(number % ADDRESSES).expect("less than 2^20");
-            Place {
-                socket: number % self.clients,
-                source: Some(Ipv4Addr::from(FIRST + offset).into()),
-            }
-        } else {
-            Place {
-                socket: number % self.clients,
-                source: None,
-            }
+        if self.connections.is_some() {
+            return Place::Connection(number);
+        }
+        let source = self.shares.then(|| self.beginning(number).ip());
+        Place::Socket {
+            index: number % self.clients,
+            source,
         }
     }
 
     /// The address of a client, as far as the generator knows it.
     pub(super) fn address(&self, place: Place) -> SocketAddr {
-        let local = self.sockets[place.socket].local_addr();
-        SocketAddr::new(place.source.unwrap_or_else(|| local.ip()), local.port())
+        match place {
+            Place::Socket { index, source } => {
+                let local = self.sockets[index].local_addr();
+                SocketAddr::new(source.unwrap_or_else(|| local.ip()), local.port())
+            }
+            Place::Connection(number) => self.beginning(number),
+        }
     }
 
     /// Gives the client of that number a 5-tuple that it has not had, where its number does not.
@@ -162,10 +182,18 @@ impl Places {
 
     /// Queues a datagram; sends what is queued where that is enough.
     pub(super) fn send(&mut self, from: Place, to: SocketAddr, bytes: &[u8]) {
+        let (socket, source) = match (from, &mut self.connections) {
+            (Place::Socket { index, source }, _) => (index, source),
+            (Place::Connection(number), Some(connections)) => {
+                connections.queue(number, bytes, (&self.poller, CONNECTIONS));
+                return;
+            }
+            (Place::Connection(_), None) => return,
+        };
         let envelope = Envelope {
-            socket: from.socket,
+            socket,
             to,
-            source: from.source,
+            source,
             dont_fragment: false,
         };
         self.outbox.send_copy(envelope, bytes);
@@ -184,25 +212,42 @@ impl Places {
             self.queued = 0;
             self.queued_bytes = 0;
         }
+        if let Some(connections) = &mut self.connections {
+            connections.flush((&self.poller, CONNECTIONS));
+        }
     }
 
-    /// What became of the datagrams that were sent since this was last asked.
-    pub(super) fn take_report(&mut self) -> SendReport {
-        std::mem::take(&mut self.report)
+    /// How many datagrams the kernel, or a connection, did not take since this was last asked.
+    pub(super) fn take_unsent(&mut self) -> u64 {
+        let connections = self.connections.as_mut();
+        std::mem::take(&mut self.report).dropped() + connections.map_or(0, Connections::take_unsent)
     }
 
-    /// Waits for datagrams, at most so long, and hands out one batch of each socket; how many came.
+    /// Waits for datagrams, at most so long, and hands out one batch of each socket and connection; how many came.
     pub(super) fn receive(
         &mut self,
         timeout: Duration,
         mut take: impl FnMut(Arrival<'_>),
     ) -> Result<usize, BenchError> {
         let waited = self.poller.wait(&mut self.events, Some(timeout));
-        if waited.map_err(BenchError::Network)? == 0 {
-            return Ok(0);
-        }
+        waited.map_err(BenchError::Network)?;
         let mut count = 0;
         for event in self.events.iter() {
+            if let (Some(number), Some(connections)) =
+                (event.token.checked_sub(CONNECTIONS), &mut self.connections)
+            {
+                let number = usize::try_from(number).unwrap_or(usize::MAX);
+                let (watch, clock) = ((&self.poller, CONNECTIONS), self.clock);
+                let mut nanos = None;
+                count += connections.ready(number, watch, |bytes| {
+                    take(Arrival {
+                        client: Some(number),
+                        bytes,
+                        nanos: *nanos.get_or_insert_with(|| clock.nanos()),
+                    });
+                });
+                continue;
+            }
             let index = usize::try_from(event.token).unwrap_or(usize::MAX);
             let Some(socket) = self.sockets.get(index) else {
                 continue;
@@ -226,7 +271,11 @@ impl Places {
             }
             let _nothing_queued = self.inbox.flush(|()| None);
         }
-        Ok(count)
+        let connections = self.connections.as_mut();
+        match connections.and_then(Connections::take_failure) {
+            Some(error) => Err(BenchError::Connection(error)),
+            None => Ok(count),
+        }
     }
 
     /// How many datagrams the kernel dropped because a buffer of the generator was full.
@@ -264,6 +313,15 @@ impl Places {
         let token = index as u64;
         let added = self.poller.add(socket, token, Interest::READABLE);
         added.map_err(BenchError::Network)
+    }
+
+    /// Where the client of that number begins what it sends: at an address of its own on the loopback interface.
+    fn beginning(&self, number: usize) -> SocketAddr {
+        if !self.shares {
+            return self.anywhere();
+        }
+        let offset = u32::try_from(number % ADDRESSES).expect("less than 2^20");
+        SocketAddr::new(Ipv4Addr::from(FIRST + offset).into(), 0)
     }
 
     const fn anywhere(&self) -> SocketAddr {

@@ -4,11 +4,12 @@ use std::error::Error as _;
 use std::io::Write as _;
 
 use clap::Parser;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 
 use super::*;
 use crate::auth::PeerScope;
-use crate::config::Config;
+use crate::config::{CertificateFiles, Config, ListenTransport};
 use crate::server::Server;
 
 #[derive(Parser)]
@@ -25,6 +26,33 @@ struct Relay {
 
 impl Relay {
     fn start(scope: PeerScope) -> Self {
+        Self::start_with(scope, |_| ())
+    }
+
+    /// A relay with a listener for TCP and one for TLS behind that for UDP, and its certificate in a file.
+    fn start_streams() -> (Self, tempfile::NamedTempFile) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["relay.example.org".to_owned()]).unwrap();
+        let [chain, key] = [cert.pem(), signing_key.serialize_pem()].map(|text| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file
+        });
+        let relay = Self::start_with(PeerScope::Public, |config| {
+            for transport in [ListenTransport::Tcp, ListenTransport::Tls] {
+                let mut listener = config.listeners[0].clone();
+                listener.transport = transport;
+                config.listeners.push(listener);
+            }
+            config.tls.certificates.push(CertificateFiles {
+                chain: chain.path().to_owned(),
+                key: key.path().to_owned(),
+            });
+        });
+        (relay, chain)
+    }
+
+    fn start_with(scope: PeerScope, more: impl FnOnce(&mut Config)) -> Self {
         let text = b"a secret for the tests of the load generator";
         let mut secret = tempfile::NamedTempFile::new().unwrap();
         secret.write_all(text).unwrap();
@@ -33,6 +61,7 @@ impl Relay {
         config.runtime.workers = 2;
         config.relay.peers.scope = scope;
         config.relay.limits.challenges_per_second = 100_000;
+        more(&mut config);
         Self {
             server: Server::start(&config).unwrap(),
             secret,
@@ -41,7 +70,12 @@ impl Relay {
 
     /// Runs `bench` with the arguments in `line`; the results as JSON.
     fn bench(&self, line: &str) -> Value {
-        let server = self.server.listeners()[0];
+        self.bench_at(0, line)
+    }
+
+    /// The same at another one of the listeners.
+    fn bench_at(&self, listener: usize, line: &str) -> Value {
+        let server = self.server.listeners()[listener];
         let secret = self.secret.path().display();
         bench(&format!("{line} --server {server} --secret-file {secret}")).unwrap()
     }
@@ -93,6 +127,99 @@ fn all_that_is_exchanged_with_a_plain_peer_arrives() {
     let relay = Relay::start(PeerScope::Public);
     for way in ["--channels", "--indications --size 161", "--direction down"] {
         assert_complete(&relay.bench(&format!("peer {GENTLE} {way}")));
+    }
+}
+
+#[test]
+fn all_that_is_sent_over_tcp_arrives() {
+    let (relay, _certificate) = Relay::start_streams();
+    for way in [
+        "call",
+        "call --indications --size 161",
+        "call --size 161",
+        "call --media video",
+        "peer",
+        "peer --indications --direction down --size 161",
+    ] {
+        let results = relay.bench_at(1, &format!("{way} {GENTLE} --transport tcp"));
+        assert_complete(&results);
+        assert_eq!(results["setup"]["transport"], "tcp");
+    }
+}
+
+#[test]
+fn all_that_is_sent_over_tls_arrives() {
+    let (relay, certificate) = Relay::start_streams();
+    let ca = certificate.path().display();
+    let known = format!("--ca {ca} --server-name relay.example.org");
+    for way in [
+        format!("call {known}"),
+        format!("call {known} --media video"),
+        "call --insecure --size 161".to_owned(),
+        "peer --insecure --indications --size 161".to_owned(),
+    ] {
+        let results = relay.bench_at(2, &format!("{way} {GENTLE} --transport tls"));
+        assert_complete(&results);
+        assert_eq!(results["setup"]["transport"], "tls");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_trusted_gets_no_load() {
+    let (relay, certificate) = Relay::start_streams();
+    let server = relay.server.listeners()[2];
+    let ca = certificate.path().display();
+
+    // By its address, which its certificate does not name.
+    let outcome = bench(&format!(
+        "call {GENTLE} --transport tls --server {server} --user u --password p --ca {ca}"
+    ));
+
+    let Err(BenchError::Connection(StreamError::Tls(_))) = outcome else {
+        panic!("{outcome:?}")
+    };
+}
+
+#[test]
+fn what_the_connections_of_a_search_do_not_take_is_told() {
+    let (relay, _certificate) = Relay::start_streams();
+
+    let results = relay.bench_at(
+        1,
+        "call --transport tcp --media video --calls 2 --saturate --rate 2000000 --tries 1 --step 100ms",
+    );
+
+    let step = &results["steps"][0];
+    let number = |name: &str| step[name].as_u64().unwrap();
+    assert!(number("sent") < number("due"), "{step:#}");
+    assert!(number("delivered") <= number("sent"), "{step:#}");
+    assert_eq!(step["held"], false, "{step:#}");
+}
+
+#[test]
+fn what_is_not_measured_over_streams_is_refused() {
+    for line in [
+        "allocations --server a --transport tcp",
+        "call --baseline --transport tls --insecure",
+        "call --server a --transport tcp --gso",
+        "call --server a --transport tls",
+        "call --server a --transport tls --insecure --server-name a..b",
+    ] {
+        let error = bench(&format!("{line} --user u --password p")).unwrap_err();
+        assert!(error.is_usage(), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_server_is_called_as_the_arguments_say() {
+    for (line, expected) in [
+        ("--server relay.example.org", "relay.example.org"),
+        ("--server relay.example.org:443", "relay.example.org"),
+        ("--server [::1]:443", "::1"),
+        ("--server ::1", "::1"),
+        ("--server 127.0.0.1 --server-name other", "other"),
+    ] {
+        assert_eq!(args(&format!("call {line}")).server_name(), expected);
     }
 }
 
@@ -194,6 +321,7 @@ fn the_names_in_json_are_those_of_the_schema() {
             "astray",
             "bottleneck",
             "delivered",
+            "delivered_bytes_per_second",
             "delivered_pps",
             "dropped_by_generator",
             "due",

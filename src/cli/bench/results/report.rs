@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::cli::Transport;
 use crate::cli::bench::args::{BenchArgs, Dialect, Direction, Framing, MediaName, Scenario};
 use crate::cli::bench::generator::{Interval, Run};
 use crate::cli::bench::meter::Usage;
@@ -59,7 +60,7 @@ pub(in crate::cli::bench) struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli::bench) struct Setup {
     pub(in crate::cli::bench) scenario: Scenario,
-    pub(in crate::cli::bench) transport: &'static str,
+    pub(in crate::cli::bench) transport: Transport,
     pub(in crate::cli::bench) media: MediaName,
     pub(in crate::cli::bench) payload_bytes: u16,
     pub(in crate::cli::bench) burst: u16,
@@ -84,6 +85,8 @@ pub(in crate::cli::bench) struct Measure {
     pub(in crate::cli::bench) sent_pps: f64,
     pub(in crate::cli::bench) delivered: u64,
     pub(in crate::cli::bench) delivered_pps: f64,
+    /// Of payload.
+    pub(in crate::cli::bench) delivered_bytes_per_second: f64,
     pub(in crate::cli::bench) lost: u64,
     /// Part of `sent`, between 0 and 1.
     pub(in crate::cli::bench) loss: f64,
@@ -173,7 +176,7 @@ impl Report {
             name: args.name.clone(),
             setup: Setup {
                 scenario: args.scenario,
-                transport: "udp",
+                transport: args.transport,
                 media: args.media,
                 payload_bytes: shape.media.size,
                 burst: shape.media.burst,
@@ -284,6 +287,7 @@ impl Measure {
             resident_bytes: run.resident,
         };
         let server = run.usage.map(per_packet);
+        let delivered_pps = delivered as f64 / self::seconds(whole).max(1e-9);
         Self {
             target_pps: run.rate,
             seconds,
@@ -291,7 +295,8 @@ impl Measure {
             sent: run.sent,
             sent_pps: run.sent as f64 / seconds,
             delivered,
-            delivered_pps: delivered as f64 / self::seconds(whole).max(1e-9),
+            delivered_pps,
+            delivered_bytes_per_second: delivered_pps * run.size as f64,
             lost,
             loss,
             dropped_by_generator: run.dropped_here,
@@ -360,6 +365,7 @@ pub(super) mod tests {
     /// A second at 1000 packets per second, all of which arrived, half of a core used.
     const GOOD: Run = Run {
         rate: 1_000,
+        size: 160,
         span: SECOND,
         due: 1_000,
         sent: 1_000,
@@ -441,6 +447,8 @@ pub(super) mod tests {
         assert!(measure.held && measure.lost == 0);
         assert!((measure.sent_pps - 1_000.0).abs() < 1e-6);
         assert!((measure.delivered_pps - 1_000.0 / 1.001).abs() < 1e-6);
+        let bytes = measure.delivered_bytes_per_second;
+        assert!((bytes - 160_000.0 / 1.001).abs() < 1e-6);
         assert!((server.cpu_us_per_packet - 500.0).abs() < 1e-6);
         assert!((server.cpu_share - 0.5 / 1.001).abs() < 1e-6);
     }

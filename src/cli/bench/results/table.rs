@@ -67,7 +67,7 @@ pub(in crate::cli::bench) fn step(measure: &Measure) -> String {
 pub(in crate::cli::bench) fn headline(report: &Report) -> String {
     let setup = &report.setup;
     let scenario = word(&setup.scenario);
-    let (calls, transport, dialect) = (setup.calls, setup.transport, word(&setup.dialect));
+    let (calls, transport, dialect) = (setup.calls, word(&setup.transport), word(&setup.dialect));
     if report.allocations.is_some() {
         return format!("{scenario} over {transport}, {dialect}");
     }
@@ -126,10 +126,13 @@ pub(in crate::cli::bench) fn percent(part: f64) -> String {
 /// A column: its heading and what stands in it.
 struct Column(&'static str, fn(&Measure) -> String);
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     Column("asked/s", |row| row.target_pps.to_string()),
     Column("sent/s", |row| format!("{:.0}", row.sent_pps)),
     Column("delivered/s", |row| format!("{:.0}", row.delivered_pps)),
+    Column("MB/s", |row| {
+        format!("{:.2}", row.delivered_bytes_per_second / 1e6)
+    }),
     Column("lost", |row| percent(row.loss)),
     Column("p50 µs", |row| format!("{:.0}", row.latency_us.p50)),
     Column("p99 µs", |row| format!("{:.0}", row.latency_us.p99)),
@@ -250,8 +253,8 @@ mod tests {
         let expected = "\
 server: call over udp, audio of 160 bytes (1 at once), 10 calls, both ways, channels
 
-asked/s  sent/s  delivered/s    lost  p50 µs  p99 µs  p99.9 µs  due p99 µs  CPU µs/packet  server CPU  generator
-   1000    1000          999  0.00 %      50     200      1000         200         500.00        50 %       50 %  held
+asked/s  sent/s  delivered/s  MB/s    lost  p50 µs  p99 µs  p99.9 µs  due p99 µs  CPU µs/packet  server CPU  generator
+   1000    1000          999  0.16  0.00 %      50     200      1000         200         500.00        50 %       50 %  held
 resident memory of the server 1.0 MiB
 
 ";

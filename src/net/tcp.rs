@@ -415,7 +415,7 @@ mod tests {
         for loopback in LOOPBACKS {
             let relay = TcpListener::relay(loopback.parse().unwrap(), MINUTE).unwrap();
             let at = relay.local_addr();
-            let peers = [(); 2].map(|()| std::net::TcpListener::bind(loopback).unwrap());
+            let peers = [(); 2].map(|()| net::TcpListener::bind(loopback).unwrap());
 
             let ours = peers
                 .each_ref()
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_refused_says_so() {
-        let gone = std::net::TcpListener::bind(LOOPBACKS[0]).unwrap();
+        let gone = net::TcpListener::bind(LOOPBACKS[0]).unwrap();
         let to = gone.local_addr().unwrap();
         drop(gone);
 

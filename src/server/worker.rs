@@ -3,6 +3,8 @@
 //! The thread waits in one place, for readiness, timers and the call to stop; between two waits everything is a plain
 //! function call: receive a batch, ask the core about each datagram, send what it says.
 
+mod connections;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -15,14 +17,14 @@ use super::host::WorkerHost;
 use super::moderation::Moderation;
 use super::sockets::{Key, RelaySockets};
 use super::stop::Stop;
-use super::streams::{Inbound, PeerNews, Ready, Streams, WAITING};
+use super::streams::{Ready, Streams};
 use crate::masked::Masked;
 use crate::net::{
     self, Batch, Datagram, Envelope, Events, Interest, Poller, QueuedError, UdpSocket,
 };
 use crate::relay::{
-    ConnectionToken, Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay,
-    Span, Transport, Verdict,
+    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Span, Transport,
+    Verdict,
 };
 use crate::time::Now;
 
@@ -42,9 +44,6 @@ const SHARE: usize = BATCH / 2;
 /// so the batch is sent before it holds more datagrams or bytes than it takes.
 const COPIED_MAX: usize = 256 * 1024;
 const COPY_OVERHEAD: usize = 256;
-
-/// Connections of peers that are taken from one relayed address in one turn.
-const PEERS_SHARE: usize = 8;
 
 /// Sockets that are looked at in one turn.
 const SOCKETS: usize = 256;
@@ -287,115 +286,6 @@ impl Worker {
         datagrams
     }
 
-    /// Takes what arrived on a connection; returns how many frames that were.
-    fn receive_stream(&mut self, now: Now, number: u32) -> usize {
-        let relay = &self.relay;
-        let Some(mut inbound) = self.streams.receive(number, |client| relay.serves(client)) else {
-            return 0;
-        };
-        let from = inbound.from;
-        let mut frames = 0;
-        while let Some(mut frame) = inbound.next_frame() {
-            frames += 1;
-            let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
-            let verdict = self
-                .relay
-                .on_client(now, &from, &mut frame.packet(), &mut host);
-            match verdict {
-                Verdict::Reply(span) => {
-                    self.streams
-                        .answer(now.tick, &from, &frame.buffer()[span.range()]);
-                }
-                Verdict::ToClient { to, span } => {
-                    self.deliver(now, &to, &frame.buffer()[span.range()]);
-                }
-                Verdict::ToPeer {
-                    from,
-                    to,
-                    span,
-                    dont_fragment,
-                } => {
-                    let envelope = Envelope {
-                        socket: Key::Relay(from.0),
-                        to: to.reveal(),
-                        source: None,
-                        dont_fragment,
-                    };
-                    self.copy(now, envelope, &frame.buffer()[span.range()]);
-                }
-                Verdict::Splice { answer, connection } => {
-                    // An answer to ConnectionBind is short, and these are rare.
-                    let answer = frame.buffer()[answer.range()].to_vec();
-                    self.splice(now, inbound, connection, &answer);
-                    return frames;
-                }
-                Verdict::HandOver { worker } => {
-                    self.streams.hand_over(now.tick, inbound, worker);
-                    return frames;
-                }
-                Verdict::Drop(_) | Verdict::Later => {}
-            }
-        }
-        self.streams.finish(now.tick, inbound);
-        frames
-    }
-
-    /// Joins a client's connection with a peer's.
-    fn splice(&mut self, now: Now, inbound: Inbound, token: ConnectionToken, answer: &[u8]) {
-        match self.streams.splice(now.tick, inbound, token, answer) {
-            Some(number) => self.serve_peer(now, number, Ready::BOTH),
-            None => {
-                let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
-                self.relay.on_connection_closed(now, token, &mut host);
-            }
-        }
-    }
-
-    /// Goes on with a peer connection, and tells the core what became of it.
-    fn serve_peer(&mut self, now: Now, number: u32, ready: Ready) {
-        let relay = &mut self.relay;
-        let news = self
-            .streams
-            .serve_peer(now.tick, number, ready, |token, direction, bytes| {
-                relay.on_spliced(now.tick, token, direction, bytes)
-            });
-        let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
-        match news {
-            Some(PeerNews::Connected(token, outcome)) => {
-                self.relay.on_connect_result(now, token, outcome, &mut host);
-            }
-            Some(PeerNews::Over(token)) => self.relay.on_connection_closed(now, token, &mut host),
-            None => {}
-        }
-    }
-
-    /// Takes the connections that peers have opened to a relayed address.
-    fn accept_peers(&mut self, now: Now, number: u32) {
-        for _ in 0..PEERS_SHARE {
-            let Some((accepted, token)) = self.sockets.accept(now.tick, number) else {
-                return;
-            };
-            let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
-            let admitted = self
-                .relay
-                .on_peer_connection(now, token, accepted.peer, &mut host);
-            if let Ok(connection) = admitted {
-                self.streams.park(connection, accepted.stream);
-            }
-        }
-    }
-
-    /// Takes in the connections that other workers have handed over.
-    fn take_handed(&mut self, now: Now) {
-        self.streams.hear();
-        for _ in 0..WAITING {
-            let Some(number) = self.streams.take_handed(now.tick) else {
-                return;
-            };
-            self.receive_stream(now, number);
-        }
-    }
-
     /// Queues what is for a client and lies outside the batch.
     fn deliver(&mut self, now: Now, to: &FiveTuple, bytes: &[u8]) {
         match to.transport() {
@@ -546,84 +436,4 @@ fn icmp_error(error: QueuedError) -> IcmpError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, SocketAddr, UdpSocket as Std};
-
-    use zeroize::Zeroizing;
-
-    use super::*;
-    use crate::auth::{Authenticator, Secret};
-    use crate::config::Config;
-    use crate::net::{Offload, SocketOptions};
-    use crate::ops::redact::{LogAddresses, Redactor};
-    use crate::relay::{Counters, RelayToken, Shared};
-    use crate::server::streams::{Admission, Doors, StreamStart};
-
-    const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
-    const OPTIONS: SocketOptions = SocketOptions {
-        recv_buffer: 1 << 18,
-        send_buffer: 1 << 18,
-        offload: Offload::NONE,
-    };
-
-    #[test]
-    fn busy_relay_sockets_do_not_silence_the_clients() {
-        const REQUESTS: u64 = 100;
-        let (mut worker, counters) = worker();
-        let relays: Vec<SocketAddr> = (0..20).map(|_| open_relay(&mut worker)).collect();
-        let stranger = Std::bind(LOOPBACK).unwrap();
-        for relay in relays.iter().cycle().take(20 * SHARE) {
-            stranger.send_to(b"noise", relay).unwrap();
-        }
-        let client = Std::bind(LOOPBACK).unwrap();
-        for _ in 0..REQUESTS {
-            let binding = [
-                0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            ];
-            client
-                .send_to(&binding, worker.listeners[0].local_addr())
-                .unwrap();
-        }
-
-        worker.poller.wait(&mut worker.events, None).unwrap();
-        worker.turn(worker.clock.now());
-
-        assert_eq!(counters.responses[0][0].value(), REQUESTS);
-    }
-
-    /// A worker with one listener, and what it counts.
-    fn worker() -> (Worker, Arc<Counters>) {
-        let secret = Secret::new("id", Zeroizing::new(vec![7; 32])).unwrap();
-        let config = Config::dev(0, secret);
-        let auth = Authenticator::new(config.auth.clone(), &[7; 32]).unwrap();
-        let options = config.relay_options(Vec::new(), Vec::new());
-        let shared = Shared::new(options, Arc::new(auth), [7; 32]);
-        let relay = Relay::new(Arc::new(shared), 0, [7; 32]);
-        let counters = relay.counters();
-        let listener = UdpSocket::listen(LOOPBACK.into(), &OPTIONS).unwrap();
-        let poller = Rc::new(Poller::new().unwrap());
-        let clock = Clock::start();
-        let redactor = Redactor::new(LogAddresses::None, &[7; 32]);
-        let keepalive = config.streams.keepalive;
-        let sockets = RelaySockets::new(Rc::clone(&poller), (OPTIONS, keepalive), redactor, clock);
-        let listeners = Arc::new([listener]);
-        let start = StreamStart {
-            options: config.streams,
-            acceptors: Vec::new(),
-            admission: Arc::new(Admission::new(&config.streams)),
-            counters: Arc::default(),
-            doors: Doors::between(&[net::Waker::new().unwrap()]).remove(0),
-        };
-        let streams = Streams::new(start, Rc::clone(&poller)).unwrap();
-        let parts = (poller, sockets, streams);
-        let worker = Worker::new(clock, relay, listeners, parts, Arc::default());
-        (worker.unwrap(), counters)
-    }
-
-    /// Opens a relay socket that belongs to no allocation.
-    fn open_relay(worker: &mut Worker) -> SocketAddr {
-        let socket = worker.sockets.open(LOOPBACK.into(), RelayToken(0)).unwrap();
-        let open = worker.sockets.get(socket.0).unwrap();
-        open.socket.local_addr()
-    }
-}
+mod tests;

@@ -337,10 +337,11 @@ fn relay_with(workers: usize, change: impl FnOnce(&mut Config)) -> Relay {
 fn spliced(relay: &Relay) -> (TcpStream, TcpStream, Turn<TcpStream>) {
     let mut alice = Turn::over_tcp(relay, "a", connect(relay.tcp));
     alice.allocate();
-    let listener = TcpListener::bind(PEER).unwrap();
-    let id = alice.connect(listener.local_addr().unwrap());
-    let (peer, _) = listener.accept().unwrap();
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let listener = TcpListener::bind(PEER).expect("what the test counts on");
+    let id = alice.connect(listener.local_addr().expect("what the test counts on"));
+    let (peer, _) = listener.accept().expect("what the test counts on");
+    peer.set_read_timeout(Some(PATIENCE))
+        .expect("what the test counts on");
     let data = alice.another(connect(relay.tcp)).bind(id);
     (data, peer, alice)
 }
@@ -348,17 +349,21 @@ fn spliced(relay: &Relay) -> (TcpStream, TcpStream, Turn<TcpStream>) {
 /// Has both sides send several megabytes at once, and read only after that, and checks what arrives.
 fn exchange(data: TcpStream, peer: TcpStream) {
     let sides = [(data, 1, 2), (peer, 2, 1)].map(|(stream, says, hears)| {
-        let mut reads = stream.try_clone().unwrap();
+        let mut reads = stream.try_clone().expect("what the test counts on");
         let mut writes = stream;
         let writer = thread::spawn(move || {
-            writes.write_all(&pattern(says)).unwrap();
-            writes.shutdown(Shutdown::Write).unwrap();
+            writes
+                .write_all(&pattern(says))
+                .expect("what the test counts on");
+            writes
+                .shutdown(Shutdown::Write)
+                .expect("what the test counts on");
         });
         let reader = thread::spawn(move || {
             let mut heard = Vec::<u8>::new();
             let mut buf = [0; 1000];
             loop {
-                match reads.read(&mut buf).unwrap() {
+                match reads.read(&mut buf).expect("what the test counts on") {
                     0 => break,
                     count => heard.extend(&buf[..count]),
                 }
@@ -368,7 +373,7 @@ fn exchange(data: TcpStream, peer: TcpStream) {
         [writer, reader]
     });
     for side in sides.into_iter().flatten() {
-        side.join().unwrap();
+        side.join().expect("what the test counts on");
     }
 }
 
@@ -384,7 +389,9 @@ fn pattern(seed: u32) -> Vec<u8> {
 
 fn read(stream: &mut impl Read, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    stream.read_exact(&mut bytes).unwrap();
+    stream
+        .read_exact(&mut bytes)
+        .expect("what the test counts on");
     bytes
 }
 
@@ -424,52 +431,81 @@ impl<S: Read + Write> Turn<S> {
     fn learn(&mut self) {
         let challenge = self.ask(Method::REFRESH, |_| {});
         assert_eq!(error(&challenge), Some(401));
-        let message = Message::parse(&challenge).unwrap();
-        let realm = message.get::<Realm<'_>>().unwrap().expect("a realm").0;
-        let nonce = message.get::<Nonce<'_>>().unwrap().expect("a nonce").0;
+        let message = Message::parse(&challenge).expect("what the test counts on");
+        let realm = message
+            .get::<Realm<'_>>()
+            .expect("what the test counts on")
+            .expect("a realm")
+            .0;
+        let nonce = message
+            .get::<Nonce<'_>>()
+            .expect("what the test counts on")
+            .expect("a nonce")
+            .0;
         self.terms = Some((realm.to_owned(), nonce.to_owned()));
     }
 
     fn allocate(&mut self) -> SocketAddr {
         self.learn();
         let answer = self.ask(Method::ALLOCATE, |writer| {
-            writer.put(&RequestedTransport::TCP).unwrap();
+            writer
+                .put(&RequestedTransport::TCP)
+                .expect("what the test counts on");
         });
         assert_eq!(error(&answer), None);
-        let relayed = Message::parse(&answer).unwrap().get().unwrap();
+        let relayed = Message::parse(&answer)
+            .expect("what the test counts on")
+            .get()
+            .expect("what the test counts on");
         let XorRelayedAddress(relayed) = relayed.expect("an address");
         relayed
     }
 
     fn permit(&mut self, peer: SocketAddr) {
         let answer = self.ask(Method::CREATE_PERMISSION, |writer| {
-            writer.put(&XorPeerAddress(peer)).unwrap();
+            writer
+                .put(&XorPeerAddress(peer))
+                .expect("what the test counts on");
         });
         assert_eq!(error(&answer), None);
     }
 
     fn connect(&mut self, peer: SocketAddr) -> ConnectionId {
         let answer = self.ask(Method::CONNECT, |writer| {
-            writer.put(&XorPeerAddress(peer)).unwrap();
+            writer
+                .put(&XorPeerAddress(peer))
+                .expect("what the test counts on");
         });
         assert_eq!(error(&answer), None);
-        let id = Message::parse(&answer).unwrap().get().unwrap();
+        let id = Message::parse(&answer)
+            .expect("what the test counts on")
+            .get()
+            .expect("what the test counts on");
         id.expect("a connection's id")
     }
 
     /// Waits for a peer to connect.
     fn attempt(&mut self) -> (ConnectionId, SocketAddr) {
-        let message = self.stream.receive().unwrap();
-        let message = Message::parse(&message).unwrap();
+        let message = self.stream.receive().expect("what the test counts on");
+        let message = Message::parse(&message).expect("what the test counts on");
         assert_eq!(message.method(), Method::CONNECTION_ATTEMPT);
-        let XorPeerAddress(peer) = message.get().unwrap().expect("a peer");
-        (message.get().unwrap().expect("an id"), peer)
+        let XorPeerAddress(peer) = message
+            .get()
+            .expect("what the test counts on")
+            .expect("a peer");
+        (
+            message
+                .get()
+                .expect("what the test counts on")
+                .expect("an id"),
+            peer,
+        )
     }
 
     /// Makes it the data connection of a peer's.
     fn bind(mut self, id: ConnectionId) -> S {
         let answer = self.ask(Method::CONNECTION_BIND, |writer| {
-            writer.put(&id).unwrap();
+            writer.put(&id).expect("what the test counts on");
         });
         assert_eq!(error(&answer), None);
         self.stream
@@ -477,7 +513,7 @@ impl<S: Read + Write> Turn<S> {
 
     fn ask(&mut self, method: Method, put: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
         let request = self.request(method, put);
-        self.stream.send(&request).unwrap();
+        self.stream.send(&request).expect("what the test counts on");
         let answer: io::Result<Vec<u8>> = self.stream.receive();
         answer.expect("an answer")
     }
@@ -486,15 +522,20 @@ impl<S: Read + Write> Turn<S> {
         self.last += 1;
         let id = TransactionId([self.last; 12]);
         let mut buf = vec![0; 1024];
-        let mut writer = Writer::new(&mut buf, Class::Request, method, id).unwrap();
+        let mut writer =
+            Writer::new(&mut buf, Class::Request, method, id).expect("what the test counts on");
         put(&mut writer);
         if let Some((realm, nonce)) = &self.terms {
             let Credential { username, password } = &self.credential;
-            writer.put(&Username(username)).unwrap();
-            writer.put(&Realm(realm)).unwrap();
-            writer.put(&Nonce(nonce)).unwrap();
+            writer
+                .put(&Username(username))
+                .expect("what the test counts on");
+            writer.put(&Realm(realm)).expect("what the test counts on");
+            writer.put(&Nonce(nonce)).expect("what the test counts on");
             let key = Md5::digest(format!("{username}:{realm}:{}", **password));
-            writer.integrity(&HmacKey::sha1(&key)).unwrap();
+            writer
+                .integrity(&HmacKey::sha1(&key))
+                .expect("what the test counts on");
         }
         let len = writer.finish();
         buf.truncate(len);
@@ -503,7 +544,9 @@ impl<S: Read + Write> Turn<S> {
 }
 
 fn error(answer: &[u8]) -> Option<u16> {
-    let message = Message::parse(answer).unwrap();
-    let error = message.get::<ErrorCode<'_>>().unwrap();
+    let message = Message::parse(answer).expect("what the test counts on");
+    let error = message
+        .get::<ErrorCode<'_>>()
+        .expect("what the test counts on");
     error.map(|error| error.code)
 }

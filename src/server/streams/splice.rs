@@ -374,7 +374,10 @@ mod tests {
             let (client, theirs) = connection();
             let (peer, ours) = connection();
             let ticket = Arc::new(Admission::new(&OPTIONS)).admit();
-            let ends = (Pipe::new(theirs, opening()), ticket.ok().expect("room"));
+            let ends = (
+                Pipe::new(theirs, opening()),
+                ticket.map_err(|_| ()).unwrap(),
+            );
             let now = Tick::from_millis(1);
             let mut world = Self {
                 splice: Splice::new(now, ends, Vec::new(), (Vec::new(), false)),

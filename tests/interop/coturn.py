@@ -1,4 +1,7 @@
-"""coturn in the place of veilturn: a test that fails with both is wrong itself."""
+"""coturn in the place of veilturn, to tell a defect of a test from the relay's.
+
+It passes what veilturn has to pass, but loses some of what is sent in bursts over TLS.
+"""
 
 import socket
 import subprocess

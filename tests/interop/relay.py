@@ -32,6 +32,7 @@ addr = "[::]:{PORT}"
 ipv4 = {{ bind = "{RELAY}" }}
 ipv6 = {{ bind = "{RELAY6}" }}
 legacy_clients = true
+tcp = true
 [[auth.secret]]
 id = "test"
 value = "{SECRET}"

@@ -33,7 +33,7 @@ SUITES = {
     "masking": masking,
     "abuse": abuse,
 }
-# Those that any TURN server passes.
+# Those in which coturn can take the relay's place.
 COMPARABLE = ("streams", "browser")
 # Far more than it takes.
 PATIENCE = 900

@@ -136,6 +136,8 @@ impl Relay {
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let config = config.with_protocol_versions(versions).expect("versions");
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        // For tests that make records of their own.
+        config.enable_secret_extraction = true;
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from(NAME).expect("a name");
         let session = ClientConnection::new(Arc::new(config), name).expect("a session");

@@ -126,7 +126,8 @@ impl Pipe {
         let Buffers { raw, plain } = buffers;
         let plain = &mut plain[HEADROOM + kept..];
         let limit = limit.min(READ_MAX);
-        let held = match &mut self.layer {
+        // What was held stays where it is until more has come and was understood.
+        let held: &[u8] = match &self.layer {
             Layer::Plain => {
                 let arrival = receive(&self.socket, &mut plain[..limit])?;
                 return Ok(match arrival {
@@ -138,17 +139,18 @@ impl Pipe {
                     Arrival::End => Received::END,
                 });
             }
-            Layer::Proxied(_, held) => std::mem::take(held),
-            Layer::Opening(_) => Box::default(),
-            Layer::Tls(tls) => tls.take_held(),
+            Layer::Proxied(_, held) => held,
+            Layer::Opening(_) => &[],
+            Layer::Tls(tls) => tls.held(),
         };
-        raw[..held.len()].copy_from_slice(&held);
-        let arrived = match receive(&self.socket, &mut raw[held.len()..][..limit])? {
+        let before = held.len();
+        raw[..before].copy_from_slice(held);
+        let arrived = match receive(&self.socket, &mut raw[before..][..limit])? {
             Arrival::Bytes(count) => count,
-            Arrival::Nothing => 0,
+            Arrival::Nothing => return Ok(Received::default()),
             Arrival::End => return Ok(Received::END),
         };
-        let (origin, raw) = self.read_header(&mut raw[..held.len() + arrived])?;
+        let (origin, raw) = self.read_header(&mut raw[..before + arrived])?;
         self.decide(raw)?;
         let opened = match &mut self.layer {
             Layer::Proxied(..) | Layer::Opening(_) => Opened::default(),

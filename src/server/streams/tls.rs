@@ -36,8 +36,12 @@ const MESSAGES_MAX: usize = 16;
 /// A session. Costs, beside the library's part, what has arrived of a record and what is sealed and not sent.
 pub(super) struct Tls {
     session: UnbufferedServerConnection,
-    /// What has arrived of records that are not complete. At most [`HELD_MAX`].
+    /// What has arrived of records, or of messages of the handshake, that are not complete. At most [`HELD_MAX`]. The
+    /// library must be shown it on every call: it remembers how much of it it has read.
     held: Box<[u8]>,
+    /// Whether [`Self::held`] is not what the library remembers, because what arrived could not be opened. It must not
+    /// be asked for anything then.
+    failed: bool,
     /// Records that the socket did not take yet. At most [`UNSENT_MAX`] and [`SEAL_BUFFER`].
     unsent: Vec<u8>,
     /// Whether the client was told that nothing more comes.
@@ -59,6 +63,7 @@ impl Tls {
         Ok(Self {
             session: session.map_err(|_| CloseReason::Tls)?,
             held: Box::default(),
+            failed: false,
             unsent: Vec::new(),
             farewell: false,
         })
@@ -75,12 +80,13 @@ impl Tls {
     }
 
     /// What has arrived before and has to be put in front of what arrives next.
-    pub(super) fn take_held(&mut self) -> Box<[u8]> {
-        std::mem::take(&mut self.held)
+    pub(super) fn held(&self) -> &[u8] {
+        &self.held
     }
 
-    /// Opens the records of `raw`, which begins with what [`Self::take_held`] gave, into `plain`.
+    /// Opens the records of `raw`, which begins with what [`Self::held`] gave, into `plain`.
     pub(super) fn open(&mut self, raw: &mut [u8], plain: &mut [u8]) -> Result<Opened, CloseReason> {
+        self.failed = true;
         let mut opened = Opened::default();
         let mut used = 0;
         loop {
@@ -120,6 +126,7 @@ impl Tls {
             return Err(CloseReason::Tls);
         }
         self.held = rest.into();
+        self.failed = false;
         Ok(opened)
     }
 
@@ -132,7 +139,7 @@ impl Tls {
         scratch: &mut [u8],
     ) -> Result<usize, CloseReason> {
         self.send_unsent(socket)?;
-        if self.has_unsent() || self.is_handshaking() {
+        if self.failed || self.has_unsent() || self.is_handshaking() {
             return Ok(0);
         }
         let mut sealed = 0;
@@ -154,7 +161,7 @@ impl Tls {
 
     /// Tells the client that nothing more comes (RFC 8446 section 6.1), as far as the socket takes it.
     pub(super) fn close(&mut self, socket: &TcpStream) {
-        if !self.is_handshaking() && !self.farewell {
+        if !self.failed && !self.is_handshaking() && !self.farewell {
             self.farewell = true;
             let mut alert = [0; 256];
             let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut self.held);

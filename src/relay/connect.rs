@@ -40,7 +40,11 @@ impl Relay {
             .relayed_for(peer.ip(), now)
             .ok_or(Refusal::PeerAddressFamilyMismatch)?;
         let owner = &allocation.owner;
-        shared.judge_connection(owner, peer).ok_or_else(|| {
+        // A port that connects to itself meets itself.
+        let judged = shared
+            .judge_connection(owner, peer)
+            .filter(|_| peer != relayed.address);
+        judged.ok_or_else(|| {
             host.report(Event::PeerRefused {
                 user: owner.user,
                 peer: Masked::new(peer.ip()),

@@ -130,6 +130,7 @@ impl Connections {
     /// The connection that a client is reached by.
     pub(super) fn of_client(&mut self, client: &FiveTuple) -> Option<&mut Connection> {
         self.get_mut(client.link.id.checked_sub(FIRST_LINK)?)
+            .filter(|connection| connection.client == *client)
     }
 
     pub(super) fn is_open(&self, id: ConnectionId) -> bool {

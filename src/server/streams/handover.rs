@@ -16,6 +16,10 @@ use crate::time::Tick;
 /// Connections that may wait for one worker. It looks for them on every way round.
 pub(in crate::server) const WAITING: usize = 256;
 
+/// Bytes that may have arrived with and behind the request that makes a connection a data connection: its client is to
+/// wait for the answer.
+pub(super) const UNREAD_MAX: usize = 32 * 1024;
+
 /// The ways from one worker to all, and its own entrance.
 pub(in crate::server) struct Doors {
     all: Arc<[Door]>,
@@ -67,6 +71,12 @@ impl Streams {
         if !self.is_joinable(&inbound) {
             return self.finish(now, inbound);
         }
+        // Otherwise it could be made to grow on the way round and round.
+        if inbound.unanswered().len() > UNREAD_MAX {
+            let number = inbound.id.slot;
+            self.finish(now, inbound);
+            return self.end(number, CloseReason::TooLong);
+        }
         let Some(mut connection) = self.connections.remove(inbound.id.slot) else {
             return self.finish(now, inbound);
         };
@@ -81,6 +91,7 @@ impl Streams {
             ticket,
             ..
         } = *connection;
+        self.forget_stale();
         self.counters.open[pipe.speaks() as usize].sub(1);
         let handed = Handed {
             pipe,

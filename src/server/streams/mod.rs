@@ -229,9 +229,7 @@ impl Streams {
             if let Some(backlog) = connection.backlog.take() {
                 self.recycle(backlog);
             }
-            let connections = &self.connections;
-            self.deadlines
-                .sweep(connections.len(), |id| connections.is_open(id));
+            self.forget_stale();
             return Some(connection.client);
         }
         None
@@ -309,6 +307,13 @@ impl Streams {
         self.deadlines
             .push(now.after(self.options.handshake_timeout), id);
         Ok(())
+    }
+
+    /// Forgets the deadlines of connections that are gone.
+    fn forget_stale(&mut self) {
+        let connections = &self.connections;
+        self.deadlines
+            .sweep(connections.len(), |id| connections.is_open(id));
     }
 
     /// Marks a connection as ended: the first reason counts.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use super::connection::Connection;
+use super::handover::UNREAD_MAX;
 use super::pipe::Buffers;
 use super::splice::{Splice, Tools};
 use super::tls::SEAL_BUFFER;
@@ -118,7 +119,7 @@ impl Streams {
         answer: &[u8],
     ) -> Option<u32> {
         let number = self.peers.numbers.get(&token).copied();
-        let joinable = self.is_joinable(&inbound);
+        let joinable = self.is_joinable(&inbound) && inbound.rest().len() <= UNREAD_MAX;
         let Some(number) = number.filter(|_| joinable) else {
             let slot = inbound.id.slot;
             self.finish(now, inbound);
@@ -134,6 +135,7 @@ impl Streams {
         let unread = (inbound.rest().to_vec(), inbound.ends.is_some());
         self.idle = Some((inbound.buffers, inbound.alone));
         let Connection { pipe, ticket, .. } = *connection;
+        self.forget_stale();
         let peer = self.peers.get_mut(number)?;
         peer.stage = Stage::Joined(Splice::new(now, (pipe, ticket), unsent, unread));
         Some(number)

@@ -92,6 +92,10 @@ impl Splice {
         direction: Direction,
         tools: &mut Tools<'_, impl FnMut(Direction, usize) -> Flow>,
     ) -> Result<Option<Tick>, CloseReason> {
+        if direction == Direction::ToClient {
+            // What the pipe itself has to say does not wait for leave.
+            self.client.send(&[], tools.scratch)?;
+        }
         if let Some(until) = self.send_held(peer, direction, tools)? {
             return Ok(Some(until));
         }

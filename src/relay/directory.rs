@@ -30,8 +30,8 @@ struct Table {
     first: u16,
     /// By port less `first`: a [`Tenant`] each, or nobody.
     slots: Box<[AtomicU64]>,
-    /// By port. Locked when an allocation starts or ends and when a route is
-    /// compiled, never per packet.
+    /// By port. Locked when an allocation starts or ends and when a route is compiled, which is not once for each packet
+    /// but of a client that keeps changing between more peers than it has routes.
     inlets: RwLock<HashMap<u16, Entry, FixedState>>,
 }
 
@@ -44,7 +44,7 @@ struct Entry {
 /// The allocation behind a relayed address: equal to another as long as it is the same one.
 ///
 /// One word: the bits of the call's tag, and above them how many allocations had the port before, modulo 2^16. A port
-/// rests after each, so that the count takes weeks to come round.
+/// rests after each (`lifetimes.quarantine`), so that the count takes weeks to come round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tenant(u64);
 

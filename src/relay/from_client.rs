@@ -192,17 +192,19 @@ fn towards(
     let permission = grants
         .permission(peer.ip(), now)
         .ok_or(DropReason::NoPermission)?;
-    // Whose it is comes before the judgement: a tenant that is still there afterwards is the one that was judged.
+    // Whose it is comes before the judgement: a tenant that is still there afterwards is the one that was judged. One
+    // that came in between is met by the next packet.
     let tenant = shared.directory.tenant(peer);
-    let class = shared
+    shared
         .judge(&allocation.owner, peer)
+        .filter(|class| tenant.is_some() == (*class == PeerClass::Relayed))
         .ok_or(DropReason::PeerDenied)?;
     let relayed = *grants
         .relayed_for(peer.ip(), now)
         .ok_or(DropReason::NoAllocation)?;
     Ok(Heading {
         peer,
-        tenant: tenant.filter(|_| class == PeerClass::Relayed),
+        tenant,
         relayed,
         until: permission.expires.min(relayed.expires),
     })

@@ -89,7 +89,8 @@ impl Grants {
         };
         let live = |relayed: &&Relayed| relayed.expires > now;
         let Some(relayed) = self.relayed.of(family).filter(live) else {
-            return refuse(DropReason::NoAllocation, Tick::MAX);
+            // Holds for this packet alone: the address may be another's by the next.
+            return refuse(DropReason::NoAllocation, now);
         };
         let Some(permission) = self.permission(peer.ip(), now) else {
             return refuse(DropReason::NoPermission, relayed.expires);

@@ -19,8 +19,8 @@ impl Moderation {
     /// How long packets gather at most: a hundredth of the time that a frame of speech covers.
     pub(super) const PAUSE: Duration = Duration::from_micros(200);
 
-    /// Packets from which on a turn has found a queue.
-    const QUEUE: usize = 32;
+    /// Packets from which on a turn has found a queue. What moves bulk counts as one.
+    pub(super) const QUEUE: usize = 32;
 
     pub(super) const fn new(now: Tick) -> Self {
         Self { tick: now }

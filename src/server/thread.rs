@@ -95,7 +95,7 @@ impl WorkerStart {
             (poller, sockets, streams),
             unsent,
         )?;
-        // The starter may be gone already, which ends the worker by its phase.
+        // The starter may be gone already, which has asked the worker to stop then.
         let _ = started.send(());
         let outcome = worker.run(&self.stop, &self.heart);
         let _ = self.returning.try_send(());

@@ -193,6 +193,7 @@ impl Worker {
                         to_client: event.readable || over,
                     };
                     self.serve_peer(now, number, ready);
+                    packets += Moderation::QUEUE;
                 }
                 Key::Data(number) => {
                     let over = event.error || event.closed;
@@ -201,6 +202,7 @@ impl Worker {
                         to_client: event.writable || over,
                     };
                     self.serve_peer(now, number, ready);
+                    packets += Moderation::QUEUE;
                 }
                 Key::Waker => self.take_handed(now),
             }

@@ -212,6 +212,18 @@ fn tc_02_masked_client_reaches_tcp_relays_of_its_call_alone() {
 }
 
 /// The other end of a connection between two relays of one host.
+/// It would meet itself: TCP knows no difference between the two ends then.
+#[test]
+fn tc_02_relayed_address_is_no_peer_of_its_own() {
+    let mut world = tcp_world();
+    let (mut alice, relayed) = with_relay(&mut world, "alice");
+
+    let own = relayed.to_string();
+    let code = alice.refused(&mut world, Method::CONNECT, peer(&own));
+
+    assert_eq!(code, 403);
+}
+
 fn arrive_at(world: &mut World, relayed: SocketAddr, from: SocketAddr) -> Result<u32, DropReason> {
     arrive(world, relayed, &from.to_string()).map(|token| token.id.0)
 }

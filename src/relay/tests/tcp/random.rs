@@ -476,11 +476,13 @@ impl Allocated {
 impl Account {
     /// What a Connect request is answered; 0 where it is put off.
     fn connect_code(&self, client: usize, peer: SocketAddr) -> u16 {
-        if self.allocations[client].is_none() {
-            437
-        } else if self.between(client, peer) {
+        let Some(own) = &self.allocations[client] else {
+            return 437;
+        };
+        if self.between(client, peer) {
             446
-        } else if is_denied(peer) || is_relayed(peer) && !self.is_live(peer) {
+        } else if is_denied(peer) || is_relayed(peer) && !self.is_live(peer) || peer == own.relayed
+        {
             403
         } else if self.is_full(client) {
             508

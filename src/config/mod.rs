@@ -89,7 +89,14 @@ impl Listener {
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.addr, value::word(self.transport))
+        write!(f, "{} {}", self.addr, self.transport)
+    }
+}
+
+impl fmt::Display for ListenTransport {
+    /// The word of the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(value::word(*self))
     }
 }
 

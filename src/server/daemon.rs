@@ -109,8 +109,8 @@ fn announce(config: &Config, server: &Server) {
         workers = server.workers.len(),
         "veilturn starts"
     );
-    for addr in server.listeners() {
-        info!(%addr, "listening");
+    for (addr, listener) in server.listeners().iter().zip(&config.listeners) {
+        info!(%addr, transport = %listener.transport, "listening");
     }
     for certificate in server.certificates.expires() {
         let expires = date(certificate.at);

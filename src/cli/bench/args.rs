@@ -37,7 +37,8 @@ pub(in crate::cli) struct BenchArgs {
     /// File with certificates in PEM form: with TLS, the server's has to lead to one of them
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(super) ca: Option<PathBuf>,
-    /// With TLS, accept every certificate
+    /// With TLS, accept every certificate, also an authority's that is used as the server's (`openssl req -x509` makes
+    /// such)
     #[arg(long)]
     pub(super) insecure: bool,
     /// With TLS, what the server is called in its certificate [default: the host of --server]

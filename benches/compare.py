@@ -129,22 +129,23 @@ def costs(found):
 
 
 def allocations(found):
-    of = {who: found.get(("allocations", "rate", who), {}) for who in ("veilturn", "coturn")}
-    if not any(of.values()):
-        return
-    print("\nAllocations, medians.\n")
-    print("| | veilturn | coturn | veilturn : coturn |")
-    print("|---|---|---|---|")
-    for name, path, digits in [
-        ("made and deleted per second", "allocations.granted_per_second", 0),
-        ("CPU µs each", "allocations.cpu_us_per_allocation", 0),
-        ("share of a core", "allocations.cpu_share", 2),
-        ("latency p99, µs", "allocations.latency_us.p99", 0),
-        ("resident bytes of each of 1000 that live", "allocations.bytes_per_allocation", 0),
-    ]:
-        values = {who: figures(found, ("allocations", "rate", who), path) for who in of}
-        cells = " | ".join(text(median(values[who]), digits) for who in values)
-        print(f"| {name} | {cells} | {ratio(values['veilturn'], values['coturn'])} |")
+    for row, over in [("allocations", "UDP"), ("allocations-tcp", "TCP"), ("allocations-tls", "TLS")]:
+        of = {who: found.get((row, "rate", who), {}) for who in ("veilturn", "coturn")}
+        if not any(of.values()):
+            continue
+        print(f"\nAllocations over {over}, medians.\n")
+        print("| | veilturn | coturn | veilturn : coturn |")
+        print("|---|---|---|---|")
+        for name, path, digits in [
+            ("made and deleted per second", "allocations.granted_per_second", 0),
+            ("CPU µs each", "allocations.cpu_us_per_allocation", 0),
+            ("share of a core", "allocations.cpu_share", 2),
+            ("latency p99, µs", "allocations.latency_us.p99", 0),
+            ("resident bytes of each of 1000 that live", "allocations.bytes_per_allocation", 0),
+        ]:
+            values = {who: figures(found, (row, "rate", who), path) for who in of}
+            cells = " | ".join(text(median(values[who]), digits) for who in values)
+            print(f"| {name} | {cells} | {ratio(values['veilturn'], values['coturn'])} |")
 
 
 def main():

@@ -9,8 +9,8 @@
 #   ROUNDS      how often each server has its turn [5; 1 with --quick]
 #   SECONDS_EACH  length of a run at a fixed rate [3; 1 with --quick]
 #   STEP        length of each step of a search [1s; 300ms with --quick]
-#   ROWS        which rows, of allocations call-audio call-video peer-audio peer-video call-tcp call-tls [all, in this
-#                order]
+#   ROWS        which rows, of allocations allocations-tcp allocations-tls call-audio call-video peer-audio peer-video
+#                call-tcp call-tls [all, in this order]
 #   SERVER_CORE, GENERATOR_CORE [0, 1]
 #   COTURN_THREADS  relay threads of coturn [1]
 #   RESULTS     folder that keeps every single result as JSON [none]
@@ -23,7 +23,7 @@ readonly ROUNDS=${ROUNDS:-$((quick ? 1 : 5))}
 readonly SECONDS_EACH=${SECONDS_EACH:-$((quick ? 1 : 3))}
 readonly STEP=${STEP:-$([ "$quick" = 1 ] && echo 300ms || echo 1s)}
 readonly TRIES=$((quick ? 5 : 18))
-readonly ROWS=${ROWS:-allocations call-audio call-video peer-audio peer-video call-tcp call-tls}
+readonly ROWS=${ROWS:-allocations allocations-tcp allocations-tls call-audio call-video peer-audio peer-video call-tcp call-tls}
 readonly SERVER_CORE=${SERVER_CORE:-0} GENERATOR_CORE=${GENERATOR_CORE:-1}
 readonly COTURN_THREADS=${COTURN_THREADS:-1}
 
@@ -179,6 +179,9 @@ bench() {
 # What the generator is asked for in a row.
 row_arguments() {
     case $1 in
+    allocations) echo allocations --calls 1000 ;;
+    allocations-tcp) echo allocations --calls 1000 --transport tcp ;;
+    allocations-tls) echo allocations --calls 1000 --transport tls --insecure ;;
     call-audio) echo call --media audio --calls 100 ;;
     call-video) echo call --media video --calls 10 --gso --gro ;;
     peer-audio) echo peer --media audio --calls 100 ;;
@@ -228,10 +231,13 @@ packets() {
     done
 }
 
+# One round of a row with allocations.
 allocations() {
-    local round=$1 who
+    local row=$1 round=$2 who
+    local -a arguments
+    read -ra arguments <<<"$(row_arguments "$row")"
     for who in $(in_turn "$round" veilturn coturn); do
-        bench "$who" "allocations.rate.$who.$round" allocations --calls 1000 --duration "${SECONDS_EACH}s"
+        bench "$who" "$row.rate.$who.$round" "${arguments[@]}" --duration "${SECONDS_EACH}s"
     done
 }
 
@@ -251,11 +257,10 @@ for ((round = 1; round <= ROUNDS; round++)); do
     start_servers
     for row in $ROWS; do
         echo "round $round of $ROUNDS: $row" >&2
-        if [ "$row" = allocations ]; then
-            allocations "$round"
-        else
-            packets "$row" "$round"
-        fi
+        case $row in
+        allocations*) allocations "$row" "$round" ;;
+        *) packets "$row" "$round" ;;
+        esac
     done
     stop_servers
 done

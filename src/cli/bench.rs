@@ -70,7 +70,7 @@ pub(super) fn run(
     let progress = if args.quiet { &mut nothing } else { progress };
     let road = Road::of(args)?;
     let report = match args.scenario {
-        Scenario::Allocations => allocations(args, now, progress)?,
+        Scenario::Allocations => allocations(args, now, &road, progress)?,
         Scenario::Call | Scenario::Peer => traffic(args, now, &road, progress)?,
     };
     write_results(args, &report, out)
@@ -310,6 +310,7 @@ fn through_bare(args: &BenchArgs, offload: Offload) -> Result<Stage, BenchError>
 fn allocations(
     args: &BenchArgs,
     now: UnixTime,
+    road: &Road,
     progress: &mut dyn Write,
 ) -> Result<Report, BenchError> {
     let server = args.server()?.ok_or(BenchError::BareAllocations)?;
@@ -318,10 +319,9 @@ fn allocations(
     pin(args)?;
     let (held, width) = (args.calls as usize, args.in_flight as usize);
     let clients: Result<Vec<Client>, BenchError> = (0..held).map(&new_client).collect();
-    let to = (server, &Road::Udp);
-    let mut places = Places::open(Clock::start(), to, held, Offload::NONE)?;
-    let held = turnover::hold(&mut places, clients?, meter.as_ref())?;
-    let mut places = Places::open(Clock::start(), to, width, Offload::NONE)?;
+    let open = |count| Places::open(Clock::start(), (server, road), count, Offload::NONE);
+    let held = turnover::hold(open, clients?, meter.as_ref())?;
+    let mut places = open(width)?;
     let mut watch = |second, count| {
         let _ = writeln!(progress, "{second:6} s  {count:9} allocations/s");
     };

@@ -150,11 +150,8 @@ impl TcpStream {
         socket.set_reuse_port(true)?;
         socket.bind(&from.into())?;
         tune(&socket, keepalive)?;
-        match socket.connect(&to.into()) {
-            Ok(()) => Ok(Self { socket }),
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Self { socket }),
-            Err(error) => Err(error),
-        }
+        begin(&socket, to)?;
+        Ok(Self { socket })
     }
 
     /// Whether it is connected yet.
@@ -235,18 +232,27 @@ pub enum Arrival {
     End,
 }
 
-/// Opens a connection from `from`, whose port may be zero, to `to`, and waits for that. What comes back does not wait.
+/// Begins a connection from `from`, whose port may be zero, to `to`. What comes back does not wait: it takes bytes once it is
+/// connected, and tells what was wrong where it never will be.
 ///
 /// # Errors
 ///
-/// What the kernel answers: the address is not this machine's, or nobody takes the connection.
+/// What the kernel answers where it does not even begin: the address is not this machine's, say.
 pub fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<net::TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.bind(&from.into())?;
-    socket.connect(&to.into())?;
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
+    begin(&socket, to)?;
     Ok(socket.into())
+}
+
+/// Begins to connect a socket that does not wait.
+fn begin(socket: &Socket, to: SocketAddr) -> io::Result<()> {
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Why no connection could be taken.

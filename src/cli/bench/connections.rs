@@ -13,6 +13,8 @@ use crate::net::{self, Interest, Poller};
 
 /// Connections, by the numbers of their clients. Each holds as much on its way out as [`Connection`] does.
 pub(super) struct Connections {
+    road: Road,
+    server: SocketAddr,
     lines: Vec<Line>,
     /// Those that something was queued for since the last flush.
     busy: Vec<usize>,
@@ -46,33 +48,44 @@ impl Connections {
         road: &Road,
         server: SocketAddr,
         from: impl Iterator<Item = SocketAddr>,
-        (poller, token): (&Poller, u64),
-    ) -> Result<Self, BenchError> {
-        let mut lines = Vec::new();
-        for (token, from) in (token..).zip(from) {
-            let stream = net::connect(from, server).map_err(BenchError::Network)?;
-            let connection = match road {
-                Road::Udp => break,
-                Road::Tcp => Connection::plain(stream),
-                Road::Tls(config, name) => {
-                    Connection::tls(stream, Arc::clone(config), name.clone())
-                        .map_err(BenchError::Tls)?
-                }
-            };
-            poller
-                .add(connection.stream(), token, Interest::READABLE)
-                .map_err(BenchError::Network)?;
-            lines.push(Line {
-                connection,
-                state: State::Idle,
-            });
-        }
-        Ok(Self {
-            busy: Vec::with_capacity(lines.len()),
-            lines,
+        watch: (&Poller, u64),
+    ) -> Result<Option<Self>, BenchError> {
+        let mut connections = Self {
+            road: road.clone(),
+            server,
+            lines: Vec::new(),
+            busy: Vec::new(),
             unsent: 0,
             failure: None,
-        })
+        };
+        for (number, from) in from.enumerate() {
+            let Some(line) = connections.dial(number, from, watch)? else {
+                return Ok(None);
+            };
+            connections.lines.push(line);
+        }
+        connections.busy.reserve(connections.lines.len());
+        Ok(Some(connections))
+    }
+
+    /// Gives the client of that number a new connection in place of the one that it has.
+    pub(super) fn renew(
+        &mut self,
+        number: usize,
+        from: SocketAddr,
+        watch: (&Poller, u64),
+    ) -> Result<(), BenchError> {
+        if let Some(line) = self.dial(number, from, watch)? {
+            // The old one leaves the poller as it is closed.
+            self.lines[number] = line;
+            self.busy.retain(|busy| *busy != number);
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.lines.len()
     }
 
     /// Queues a message of a client; where there is no room, what was queued before is sent first.
@@ -144,6 +157,32 @@ impl Connections {
     /// What ended a connection since this was last asked, the first of several.
     pub(super) const fn take_failure(&mut self) -> Option<StreamError> {
         self.failure.take()
+    }
+
+    /// Begins a connection; what is queued for it is sent once it is there. `None` where the road is no stream.
+    fn dial(
+        &self,
+        number: usize,
+        from: SocketAddr,
+        (poller, token): (&Poller, u64),
+    ) -> Result<Option<Line>, BenchError> {
+        if matches!(self.road, Road::Udp) {
+            return Ok(None);
+        }
+        let stream = net::connect(from, self.server).map_err(BenchError::Network)?;
+        let token = token + number as u64;
+        poller
+            .add(&stream, token, Interest::READABLE)
+            .map_err(BenchError::Network)?;
+        let connection = match &self.road {
+            Road::Tls(config, name) => Connection::tls(stream, Arc::clone(config), name.clone())
+                .map_err(BenchError::Tls)?,
+            Road::Udp | Road::Tcp => Connection::plain(stream),
+        };
+        Ok(Some(Line {
+            connection,
+            state: State::Idle,
+        }))
     }
 
     fn send(&mut self, number: usize, (poller, token): (&Poller, u64)) {

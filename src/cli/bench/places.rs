@@ -111,7 +111,7 @@ impl Places {
         if !matches!(road, Road::Udp) {
             let from = (0..clients).map(|number| places.beginning(number));
             let watch = (&places.poller, CONNECTIONS);
-            places.connections = Some(Connections::open(road, server, from, watch)?);
+            places.connections = Connections::open(road, server, from, watch)?;
             return Ok(places);
         }
         let count = if places.shares {
@@ -146,8 +146,8 @@ impl Places {
 
     /// Where the client of that number is.
     pub(super) fn client(&self, number: usize) -> Place {
-        if self.connections.is_some() {
-            return Place::Connection(number);
+        if let Some(connections) = &self.connections {
+            return Place::Connection(number % connections.len());
         }
         let source = self.shares.then(|| self.beginning(number).ip());
         Place::Socket {
@@ -167,8 +167,13 @@ impl Places {
         }
     }
 
-    /// Gives the client of that number a 5-tuple that it has not had, where its number does not.
+    /// Gives the client of that number a 5-tuple that it has not had, where its number does not, or a new connection.
     pub(super) fn renew(&mut self, number: usize) -> Result<(), BenchError> {
+        let from = self.beginning(number);
+        if let Some(connections) = &mut self.connections {
+            let slot = number % connections.len();
+            return connections.renew(slot, from, (&self.poller, CONNECTIONS));
+        }
         if self.shares {
             return Ok(());
         }

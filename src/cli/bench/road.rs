@@ -8,11 +8,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::BenchError;
-use super::args::{BenchArgs, Scenario};
+use super::args::BenchArgs;
 use crate::cli::Transport;
 use crate::client::{Trust, tls_config};
 
 /// What is between a client and the server.
+#[derive(Clone)]
 pub(super) enum Road {
     Udp,
     Tcp,
@@ -28,7 +29,6 @@ impl Road {
     /// Where what they ask for is not measured over that road, or TLS lacks somebody to trust.
     pub(super) fn of(args: &BenchArgs) -> Result<Self, BenchError> {
         if args.transport != Transport::Udp {
-            refuse("allocations", args.scenario == Scenario::Allocations)?;
             refuse("--baseline", args.baseline)?;
             refuse("--gso", args.gso)?;
             refuse("--gro", args.gro)?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::auth::PeerScope;
 use crate::config::{CertificateFiles, Config, ListenTransport};
+use crate::ops::metrics::Vitals as _;
 use crate::server::Server;
 
 #[derive(Parser)]
@@ -199,7 +200,6 @@ fn what_the_connections_of_a_search_do_not_take_is_told() {
 #[test]
 fn what_is_not_measured_over_streams_is_refused() {
     for line in [
-        "allocations --server a --transport tcp",
         "call --baseline --transport tls --insecure",
         "call --server a --transport tcp --gso",
         "call --server a --transport tls",
@@ -271,6 +271,29 @@ fn allocations_are_made_counted_and_given_back() {
     assert!(found["granted"].as_u64().unwrap() > 0, "{found:#}");
     assert_eq!(found["failed"], serde_json::json!({}), "{found:#}");
     assert_eq!(relay.server.allocations(), 0);
+}
+
+#[test]
+fn each_allocation_over_a_stream_has_a_connection_of_its_own() {
+    let (relay, _certificate) = Relay::start_streams();
+    for (listener, way) in [(1, "tcp"), (2, "tls --insecure")] {
+        let accepted = || relay.server.vitals().snapshot().connections.accepted;
+        let before = accepted();
+
+        let results = relay.bench_at(
+            listener,
+            &format!("allocations --calls 20 --in-flight 4 --duration 200ms --transport {way}"),
+        );
+
+        let found = &results["allocations"];
+        let granted = found["granted"].as_u64().unwrap();
+        assert!(granted > 0, "{found:#}");
+        assert_eq!(found["failed"], serde_json::json!({}), "{found:#}");
+        // Those that were held, those that were counted, and those that had begun at the end.
+        let expected = 20 + granted..=20 + granted + 4;
+        assert!(expected.contains(&(accepted() - before)), "{found:#}");
+        assert_eq!(relay.server.allocations(), 0);
+    }
 }
 
 #[test]

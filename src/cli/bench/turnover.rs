@@ -23,7 +23,7 @@ pub(super) struct Turnover {
     pub(super) granted: u64,
     /// Requests that failed in that time, by what came of them.
     pub(super) failed: BTreeMap<String, u64>,
-    /// From the first request of a client to its allocation.
+    /// From the beginning of a client, its connection included, to its allocation.
     pub(super) latency: Percentiles,
     pub(super) usage: Option<Usage>,
 }
@@ -38,24 +38,25 @@ pub(super) struct Held {
     pub(super) resident: Option<(u64, u64)>,
 }
 
-/// Makes `count` allocations, tells what they cost, and gives them back.
+/// Gets each of the clients an allocation, at places that `open` opens, tells what these cost, and gives them back.
 ///
 /// # Errors
 ///
 /// Where the server does not grant all of them.
 pub(super) fn hold(
-    places: &mut Places,
+    open: impl FnOnce(usize) -> Result<Places, BenchError>,
     clients: Vec<Client>,
     meter: Option<&Meter>,
 ) -> Result<Held, BenchError> {
     let count = clients.len();
     let before = meter.and_then(Meter::resident);
+    let mut places = open(count)?;
     let begin = places.clock().nanos();
-    let mut parties = Parties::new(places, clients);
-    parties.allocate(places)?;
+    let mut parties = Parties::new(&places, clients);
+    parties.allocate(&mut places)?;
     let span = places.clock().nanos() - begin;
     let with = meter.and_then(Meter::resident);
-    parties.leave(places)?;
+    parties.leave(&mut places)?;
     Ok(Held {
         allocations: count,
         span,
@@ -81,7 +82,7 @@ struct Slot {
     client: Client,
     number: usize,
     place: Place,
-    /// When its first request was sent, in nanoseconds.
+    /// When it began, in nanoseconds.
     begun: u64,
     /// Whether it is over, and another client is to come.
     over: bool,
@@ -152,6 +153,16 @@ impl<'a> Crowd<'a> {
         })
     }
 
+    /// The client that follows another in its slot.
+    fn succeed(&mut self, number: usize) -> Result<Slot, BenchError> {
+        let begun = self.places.clock().nanos();
+        self.places.renew(number)?;
+        Ok(Slot {
+            begun,
+            ..self.enter(number)?
+        })
+    }
+
     /// A client that begins by asking for an allocation.
     fn enter(&mut self, number: usize) -> Result<Slot, BenchError> {
         let clock = self.places.clock();
@@ -183,9 +194,7 @@ impl<'a> Crowd<'a> {
     fn transmit(&mut self) -> Result<(), BenchError> {
         while let Some(index) = self.busy.pop() {
             if self.slots[index].over {
-                let number = self.slots[index].number + self.width;
-                self.places.renew(number)?;
-                self.slots[index] = self.enter(number)?;
+                self.slots[index] = self.succeed(self.slots[index].number + self.width)?;
             }
             let server = self.places.server();
             let Slot { client, place, .. } = &mut self.slots[index];

@@ -209,6 +209,9 @@ impl Worker {
         }
         self.events = events;
         self.flush(now);
+        if self.streams.has_put_off() {
+            packets += Moderation::QUEUE;
+        }
         packets
     }
 

@@ -208,6 +208,11 @@ impl Streams {
         self.idle = Some((inbound.buffers, inbound.alone));
     }
 
+    /// Whether handshakes were put off to the next turn.
+    pub(super) const fn has_put_off(&self) -> bool {
+        self.handshakes == 0
+    }
+
     /// Closes one of the connections that have ended, and tells whose it was. To be called at the end of a turn, after
     /// [`Self::flush`], until there are none.
     pub(super) fn reap(&mut self) -> Option<FiveTuple> {

@@ -165,6 +165,12 @@ impl Server {
         &self.listeners
     }
 
+    /// What its TLS listeners serve, to be renewed by whoever looks after the files: [`serve`] does so by itself.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
     /// The time on its clocks.
     #[must_use]
     pub fn now(&self) -> Now {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
+use tempfile::TempDir;
 
 use veilturn::auth::{self, Claims, Credential, PeerScope, Secret};
 use veilturn::client::{
@@ -31,12 +33,12 @@ pub(crate) const BINDING: [u8; 20] = [
 ];
 
 /// The name in the relay's certificate.
-const NAME: &str = "relay.example";
+pub(crate) const NAME: &str = "relay.example";
 
 /// A connection inside TLS.
 pub(crate) type Secured<S = TcpStream> = StreamOwned<ClientConnection, S>;
 
-const SECRET: &str = "a secret of the tests alone, made of 44 bytes";
+pub(crate) const SECRET: &str = "a secret of the tests alone, made of 44 bytes";
 
 /// A relay that listens in every way there is.
 pub(crate) struct Relay {
@@ -47,6 +49,8 @@ pub(crate) struct Relay {
     pub(crate) auto: SocketAddr,
     /// What its certificate is checked against.
     pub(crate) root: CertificateDer<'static>,
+    /// Where its certificate is.
+    pub(crate) folder: TempDir,
 }
 
 impl Relay {
@@ -57,17 +61,11 @@ impl Relay {
     /// A relay with one worker, so that its clients meet.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let issued = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]);
-        let issued = issued.expect("a certificate");
-        let write = |name: &str, text: String| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).expect("a writable folder");
-            path
-        };
+        let root = issue(folder.path());
         let mut config = Config::dev(0, secret());
         config.tls.certificates = vec![CertificateFiles {
-            chain: write("chain.pem", issued.cert.pem()),
-            key: write("key.pem", issued.signing_key.serialize_pem()),
+            chain: folder.path().join("chain.pem"),
+            key: folder.path().join("key.pem"),
         }];
         let udp = config.listeners[0].clone();
         let other = |transport| Listener {
@@ -92,7 +90,8 @@ impl Relay {
             tcp,
             tls,
             auto,
-            root: issued.cert.der().clone(),
+            root,
+            folder,
         }
     }
 
@@ -131,21 +130,7 @@ impl Relay {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
     ) -> io::Result<Secured<S>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.clone()).expect("a root");
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-        let config = config.with_protocol_versions(versions).expect("versions");
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        // For tests that make records of their own.
-        config.enable_secret_extraction = true;
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let name = ServerName::try_from(NAME).expect("a name");
-        let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-        let mut secured = Secured::new(session, stream);
-        while secured.conn.is_handshaking() {
-            secured.conn.complete_io(&mut secured.sock)?;
-        }
-        Ok(secured)
+        secure(stream, &self.root, versions, alpn)
     }
 
     /// A party of the call, over UDP.
@@ -162,15 +147,7 @@ impl Relay {
 
     /// The credential of a party of the call who may reach the peers of `scope`.
     pub(crate) fn credential_within(&self, scope: PeerScope, party: &str) -> Credential {
-        let claims = Claims {
-            call: Some("call"),
-            party: Some(party),
-            peers: Some(scope),
-            ..Claims::default()
-        };
-        let id = claims.to_id().expect("claims");
-        let expires = UnixTime::from_secs(self.server.now().unix.as_secs() + 3600);
-        auth::mint(&secret(), expires, Some(&id)).expect("a credential")
+        credential(self.server.now().unix, scope, party)
     }
 
     pub(crate) fn numbers(&self) -> Snapshot {
@@ -196,6 +173,55 @@ impl Relay {
             std::thread::yield_now();
         }
     }
+}
+
+/// Writes a new certificate, which is its own root, and its key.
+pub(crate) fn issue(folder: &Path) -> CertificateDer<'static> {
+    let issued = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]);
+    let issued = issued.expect("a certificate");
+    let write = |name: &str, text: String| {
+        std::fs::write(folder.join(name), text).expect("a writable folder");
+    };
+    write("chain.pem", issued.cert.pem());
+    write("key.pem", issued.signing_key.serialize_pem());
+    issued.cert.der().clone()
+}
+
+/// A TLS connection over a stream to whom `root` vouches for, handshake done.
+pub(crate) fn secure<S: Read + Write>(
+    stream: S,
+    root: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> io::Result<Secured<S>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_protocol_versions(versions).expect("versions");
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    // For tests that make records of their own.
+    config.enable_secret_extraction = true;
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let name = ServerName::try_from(NAME).expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let mut secured = Secured::new(session, stream);
+    while secured.conn.is_handshaking() {
+        secured.conn.complete_io(&mut secured.sock)?;
+    }
+    Ok(secured)
+}
+
+/// The credential of a party of the call who may reach the peers of `scope`.
+pub(crate) fn credential(now: UnixTime, scope: PeerScope, party: &str) -> Credential {
+    let claims = Claims {
+        call: Some("call"),
+        party: Some(party),
+        peers: Some(scope),
+        ..Claims::default()
+    };
+    let id = claims.to_id().expect("claims");
+    let expires = UnixTime::from_secs(now.as_secs() + 3600);
+    auth::mint(&secret(), expires, Some(&id)).expect("a credential")
 }
 
 pub(crate) fn connect(to: SocketAddr) -> TcpStream {
@@ -280,12 +306,17 @@ pub(crate) struct Heard {
 
 impl<C: Carrier> Party<C> {
     pub(crate) fn new(relay: &Relay, name: &str, carrier: C) -> Self {
+        Self::with(relay.credential(name), name, carrier)
+    }
+
+    /// One with a credential; what it draws follows from its name.
+    pub(crate) fn with(credential: Credential, name: &str, carrier: C) -> Self {
         let mut seed = [0; 32];
         for (byte, letter) in seed.iter_mut().zip(name.bytes()) {
             *byte = letter;
         }
         Self {
-            client: Client::new(relay.credential(name), ClientOptions::default(), seed),
+            client: Client::new(credential, ClientOptions::default(), seed),
             carrier,
         }
     }

@@ -1,7 +1,10 @@
 //! Clients that reach the relay over streams, through real sockets on the loopback interface.
 
 mod call;
+mod handshakes;
+mod key_updates;
 mod proxy;
+mod records;
 mod renewal;
 mod support;
 mod tcp;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -194,16 +195,34 @@ pub(crate) fn secure<S: Read + Write>(
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&[u8]],
 ) -> io::Result<Secured<S>> {
+    let mut config = tls_client(default_provider(), root, versions);
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    secure_with(stream, &Arc::new(config))
+}
+
+/// What a client who believes `root` speaks TLS with.
+pub(crate) fn tls_client(
+    provider: CryptoProvider,
+    root: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).expect("a root");
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = ClientConfig::builder_with_provider(Arc::new(provider));
     let config = config.with_protocol_versions(versions).expect("versions");
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     // For tests that make records of their own.
     config.enable_secret_extraction = true;
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    config
+}
+
+/// A TLS connection over a stream, handshake done.
+pub(crate) fn secure_with<S: Read + Write>(
+    stream: S,
+    config: &Arc<ClientConfig>,
+) -> io::Result<Secured<S>> {
     let name = ServerName::try_from(NAME).expect("a name");
-    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let session = ClientConnection::new(Arc::clone(config), name).expect("a session");
     let mut secured = Secured::new(session, stream);
     while secured.conn.is_handshaking() {
         secured.conn.complete_io(&mut secured.sock)?;

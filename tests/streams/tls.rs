@@ -3,11 +3,11 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConnection, ConnectionTrafficSecrets, ProtocolVersion};
 
-use crate::support::{BINDING, Carrier, Relay, Secured, channel_data, connect, is_closed};
+use crate::records::{HANDSHAKE, Records};
+use crate::support::{BINDING, Carrier, Relay, channel_data, connect, is_closed};
 
 // TL-01
 #[test]
@@ -45,44 +45,22 @@ fn a_message_that_is_never_complete_harms_nobody() {
     };
     let relay = Relay::with(|config| config.runtime.workers = 1);
     for last in [&[][..], &NONSENSE] {
-        let mut secured = relay.secure(relay.tls, &[&TLS13], &[]).unwrap();
-        secured.send(&BINDING).unwrap();
-        secured.receive().unwrap();
-        let Secured { conn, mut sock } = secured;
+        let mut records = Records::connect(&relay, &TLS13);
+        records.send(&BINDING).unwrap();
+        records.receive().unwrap();
 
-        sock.write_all(&part_of_a_message(conn)).unwrap();
-        sock.write_all(last).unwrap();
-        sock.shutdown(Shutdown::Write).unwrap();
+        // The first three bytes of a KeyUpdate message.
+        let part = records.seal(HANDSHAKE, &[24, 0, 0]);
+        records.socket.write_all(&part).unwrap();
+        records.socket.write_all(last).unwrap();
+        records.socket.shutdown(Shutdown::Write).unwrap();
         let mut rest = Vec::new();
-        let _ = sock.read_to_end(&mut rest);
+        let _ = records.socket.read_to_end(&mut rest);
 
         let mut next = relay.secure(relay.tls, &[&TLS13], &[]).unwrap();
         next.send(&BINDING).unwrap();
         next.receive().unwrap();
     }
-}
-
-/// A record with the first three bytes of a KeyUpdate message (RFC 8446 sections 4.6.3 and 5.2).
-fn part_of_a_message(conn: ClientConnection) -> Vec<u8> {
-    let secrets = conn.dangerous_extract_secrets().expect("they may be had");
-    let (number, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
-        panic!("the first suite that both know")
-    };
-    let mut nonce: [u8; 12] = iv.as_ref().try_into().expect("twelve bytes");
-    for (byte, of_number) in nonce[4..].iter_mut().zip(number.to_be_bytes()) {
-        *byte ^= of_number;
-    }
-    let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("a key");
-    let header = [23, 3, 3, 0, 4 + 16];
-    let mut sealed = vec![24, 0, 0, 22];
-    LessSafeKey::new(key)
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(header),
-            &mut sealed,
-        )
-        .expect("a sealed record");
-    [&header[..], &sealed].concat()
 }
 
 #[test]

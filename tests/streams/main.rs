@@ -10,3 +10,4 @@ mod support;
 mod tcp;
 mod tcp_relay;
 mod tls;
+mod turn;

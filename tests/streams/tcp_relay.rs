@@ -1,22 +1,16 @@
 //! TCP relays (RFC 6062): peers that are connected to and that connect, and what goes through.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use md5::{Digest, Md5};
 use socket2::{Domain, Socket, Type};
-use veilturn::auth::{Credential, PeerScope};
+use veilturn::auth::PeerScope;
 use veilturn::config::Config;
-use veilturn::wire::{
-    Class, ConnectionId, ErrorCode, HmacKey, Lifetime, Message, Method, Nonce, Realm,
-    RequestedTransport, TransactionId, Username, Writer, XorPeerAddress, XorRelayedAddress,
-};
+use veilturn::wire::{ConnectionId, Lifetime, Method, RequestedTransport, XorPeerAddress};
 
 use crate::support::{Carrier, PATIENCE, Relay, connect, is_closed};
-
-/// Where peers are: not where the relay is, at which only relayed addresses are reached.
-const PEER: &str = "127.0.0.2:0";
+use crate::turn::{PEER, Turn, error, read};
 
 #[test]
 fn a_client_connects_to_a_peer_and_talks_with_it() {
@@ -292,6 +286,45 @@ fn data_connections_reach_the_worker_of_their_allocation() {
     }
 }
 
+/// Requests for connections of either worker, on one stream: each is answered where its connection is, in their order,
+/// and the stream comes to rest.
+#[test]
+fn a_stream_that_is_wanted_here_and_there_is_answered_in_order() {
+    let relay = relay_with(2, |config| {
+        config.relay.limits.allocations_per_user = 16;
+    });
+    let listener = TcpListener::bind(PEER).unwrap();
+    // The kernel gives each client to either worker: hardly all to the same one.
+    let ids: Vec<_> = (0..16)
+        .map(|_| {
+            let mut client = Turn::over_tcp(&relay, "a", connect(relay.tcp));
+            client.allocate();
+            let id = client.connect(listener.local_addr().unwrap());
+            (client, id)
+        })
+        .collect();
+    let mut stranger = Turn::over_tcp(&relay, "a", connect(relay.tcp));
+    let mut requests = Vec::new();
+    for (_, id) in &ids {
+        requests.extend(stranger.request(Method::CONNECTION_BIND, |writer| {
+            writer.put(id).unwrap();
+        }));
+    }
+
+    stranger.stream.write_all(&requests).unwrap();
+
+    for number in 1..=16 {
+        let answer = stranger.stream.receive().unwrap();
+        assert_eq!(error(&answer), Some(401));
+        assert_eq!(answer[8..20], [number; 12]);
+    }
+    stranger.learn();
+    let (_, id) = &ids[0];
+    stranger.bind(*id).write_all(b"through").unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    assert_eq!(read(&mut peer, 7), b"through");
+}
+
 #[test]
 fn an_id_that_is_nobodys_is_refused() {
     let relay = relay(1);
@@ -385,168 +418,4 @@ fn pattern(seed: u32) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     (0..4 << 20).map(|_| next()).collect()
-}
-
-fn read(stream: &mut impl Read, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    stream
-        .read_exact(&mut bytes)
-        .expect("what the test counts on");
-    bytes
-}
-
-/// A client that speaks RFC 6062: one of its connections to the relay.
-struct Turn<S> {
-    credential: Credential,
-    stream: S,
-    terms: Option<(String, String)>,
-    last: u8,
-}
-
-impl Turn<TcpStream> {
-    /// A client that may reach any peer.
-    fn over_tcp(relay: &Relay, name: &str, stream: TcpStream) -> Self {
-        Self::new(relay.credential_within(PeerScope::Public, name), stream)
-    }
-}
-
-impl<S: Read + Write> Turn<S> {
-    fn new(credential: Credential, stream: S) -> Self {
-        Self {
-            credential,
-            stream,
-            terms: None,
-            last: 0,
-        }
-    }
-
-    /// Another connection of the same client, challenged already: a nonce is good on one connection.
-    fn another<T: Read + Write>(&self, stream: T) -> Turn<T> {
-        let mut another = Turn::new(self.credential.clone(), stream);
-        another.learn();
-        another
-    }
-
-    /// Has the relay challenge it.
-    fn learn(&mut self) {
-        let challenge = self.ask(Method::REFRESH, |_| {});
-        assert_eq!(error(&challenge), Some(401));
-        let message = Message::parse(&challenge).expect("what the test counts on");
-        let realm = message
-            .get::<Realm<'_>>()
-            .expect("what the test counts on")
-            .expect("a realm")
-            .0;
-        let nonce = message
-            .get::<Nonce<'_>>()
-            .expect("what the test counts on")
-            .expect("a nonce")
-            .0;
-        self.terms = Some((realm.to_owned(), nonce.to_owned()));
-    }
-
-    fn allocate(&mut self) -> SocketAddr {
-        self.learn();
-        let answer = self.ask(Method::ALLOCATE, |writer| {
-            writer
-                .put(&RequestedTransport::TCP)
-                .expect("what the test counts on");
-        });
-        assert_eq!(error(&answer), None);
-        let relayed = Message::parse(&answer)
-            .expect("what the test counts on")
-            .get()
-            .expect("what the test counts on");
-        let XorRelayedAddress(relayed) = relayed.expect("an address");
-        relayed
-    }
-
-    fn permit(&mut self, peer: SocketAddr) {
-        let answer = self.ask(Method::CREATE_PERMISSION, |writer| {
-            writer
-                .put(&XorPeerAddress(peer))
-                .expect("what the test counts on");
-        });
-        assert_eq!(error(&answer), None);
-    }
-
-    fn connect(&mut self, peer: SocketAddr) -> ConnectionId {
-        let answer = self.ask(Method::CONNECT, |writer| {
-            writer
-                .put(&XorPeerAddress(peer))
-                .expect("what the test counts on");
-        });
-        assert_eq!(error(&answer), None);
-        let id = Message::parse(&answer)
-            .expect("what the test counts on")
-            .get()
-            .expect("what the test counts on");
-        id.expect("a connection's id")
-    }
-
-    /// Waits for a peer to connect.
-    fn attempt(&mut self) -> (ConnectionId, SocketAddr) {
-        let message = self.stream.receive().expect("what the test counts on");
-        let message = Message::parse(&message).expect("what the test counts on");
-        assert_eq!(message.method(), Method::CONNECTION_ATTEMPT);
-        let XorPeerAddress(peer) = message
-            .get()
-            .expect("what the test counts on")
-            .expect("a peer");
-        (
-            message
-                .get()
-                .expect("what the test counts on")
-                .expect("an id"),
-            peer,
-        )
-    }
-
-    /// Makes it the data connection of a peer's.
-    fn bind(mut self, id: ConnectionId) -> S {
-        let answer = self.ask(Method::CONNECTION_BIND, |writer| {
-            writer.put(&id).expect("what the test counts on");
-        });
-        assert_eq!(error(&answer), None);
-        self.stream
-    }
-
-    fn ask(&mut self, method: Method, put: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-        let request = self.request(method, put);
-        self.stream.send(&request).expect("what the test counts on");
-        let answer: io::Result<Vec<u8>> = self.stream.receive();
-        answer.expect("an answer")
-    }
-
-    fn request(&mut self, method: Method, put: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-        self.last += 1;
-        let id = TransactionId([self.last; 12]);
-        let mut buf = vec![0; 1024];
-        let mut writer =
-            Writer::new(&mut buf, Class::Request, method, id).expect("what the test counts on");
-        put(&mut writer);
-        if let Some((realm, nonce)) = &self.terms {
-            let Credential { username, password } = &self.credential;
-            writer
-                .put(&Username(username))
-                .expect("what the test counts on");
-            writer.put(&Realm(realm)).expect("what the test counts on");
-            writer.put(&Nonce(nonce)).expect("what the test counts on");
-            let key = Md5::digest(format!("{username}:{realm}:{}", **password));
-            writer
-                .integrity(&HmacKey::sha1(&key))
-                .expect("what the test counts on");
-        }
-        let len = writer.finish();
-        buf.truncate(len);
-        buf
-    }
-}
-
-fn error(answer: &[u8]) -> Option<u16> {
-    let message = Message::parse(answer).expect("what the test counts on");
-    let error = message
-        .get::<ErrorCode<'_>>()
-        .expect("what the test counts on");
-    error.map(|error| error.code)
 }

@@ -154,3 +154,125 @@ impl Streams {
         Ok(id.slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::config::StreamOptions;
+    use crate::server::streams::Speaks;
+    use crate::server::streams::tests::{BINDING, OPTIONS, World};
+
+    #[test]
+    fn a_connection_goes_on_where_it_is_taken_in_as_if_nothing_had_been_read() {
+        let [mut here, mut there] = workers();
+        let mut client = here.connect();
+        client
+            .write_all(&[&BINDING[..], &BINDING[..7]].concat())
+            .unwrap();
+
+        here.hand_over();
+        let number = there.streams.take_handed(there.now).unwrap();
+        client.write_all(&BINDING[7..]).unwrap();
+        there.receive(number);
+        there.streams.flush(there.now);
+
+        assert_eq!((here.open(), there.open()), (0, 1));
+        assert_eq!(there.heard, [BINDING, BINDING]);
+        let mut answers = [0; 40];
+        client.read_exact(&mut answers).unwrap();
+        assert_eq!(answers, [BINDING, BINDING].concat()[..]);
+        assert_eq!(here.counters.open[Speaks::Tcp as usize].value(), 0);
+        assert_eq!(there.counters.open[Speaks::Tcp as usize].value(), 1);
+    }
+
+    #[test]
+    fn whoever_comes_to_a_full_door_is_closed_and_counted() {
+        let [mut here, mut there] = workers();
+        let mut hand_over = || {
+            let mut client = here.connect();
+            client.write_all(&BINDING).unwrap();
+            here.hand_over();
+            client
+        };
+        let waiting: Vec<_> = (0..WAITING).map(|_| hand_over()).collect();
+
+        let mut refused = hand_over();
+
+        assert!(is_closed(&mut refused));
+        assert_eq!(here.closed(CloseReason::Busy), 1);
+        assert_eq!(here.open(), 0);
+        assert_eq!(here.counters.open[Speaks::Tcp as usize].value(), 0);
+        for _ in &waiting {
+            let number = there.streams.take_handed(there.now).unwrap();
+            there.receive(number);
+        }
+        assert_eq!(there.open(), WAITING);
+        assert!(there.streams.take_handed(there.now).is_none());
+        // There is a place again, of the worker and of the prefix.
+        let _next = here.connect();
+        assert_eq!(here.open(), 1);
+        assert_eq!(here.closed(CloseReason::PrefixFull), 0);
+    }
+
+    #[test]
+    fn more_than_may_travel_ends_the_connection() {
+        for (behind, reason) in [
+            (UNREAD_MAX, Some(CloseReason::TooLong)),
+            (UNREAD_MAX - 20, None),
+        ] {
+            let [mut here, mut there] = workers();
+            here.allocated = true;
+            let mut client = here.connect();
+            // The beginning of a message on a channel that is longer than all this.
+            let mut unread = BINDING.to_vec();
+            unread.extend([0x40, 0, 0xFF, 0xFF]);
+            unread.resize(BINDING.len() + behind, 0);
+            client.write_all(&unread).unwrap();
+
+            here.hand_over();
+            here.reap();
+
+            assert_eq!(here.open(), 0);
+            let taken = there.streams.take_handed(there.now);
+            assert_eq!(taken.is_some(), reason.is_none());
+            if let Some(reason) = reason {
+                assert_eq!(here.closed(reason), 1);
+                assert!(is_closed(&mut client));
+            }
+        }
+    }
+
+    impl World {
+        /// Gives the connection that has something to read to the second worker.
+        fn hand_over(&mut self) {
+            let allocated = self.allocated;
+            let mut inbound = self.streams.receive(0, |_| allocated).unwrap();
+            assert!(inbound.next_frame().is_some());
+            self.streams.hand_over(self.now, inbound, 1);
+        }
+    }
+
+    /// Two workers and the ways between them.
+    fn workers() -> [World; 2] {
+        let options = StreamOptions {
+            connections: WAITING + 1,
+            connections_per_prefix: WAITING + 1,
+            ..OPTIONS
+        };
+        let wakers = [Waker::new().unwrap(), Waker::new().unwrap()];
+        let doors = Doors::between(&wakers);
+        let workers: Vec<_> = doors
+            .into_iter()
+            .map(|doors| World::with(options, doors))
+            .collect();
+        workers.try_into().map_err(|_| ()).unwrap()
+    }
+
+    /// Whether nothing comes but the end; a reset where it had sent what nobody has read.
+    fn is_closed(client: &mut TcpStream) -> bool {
+        !client.read(&mut [0]).is_ok_and(|count| count > 0)
+    }
+}

@@ -22,7 +22,7 @@ pub(super) const OPTIONS: StreamOptions = StreamOptions {
     send_queue_age: Duration::from_millis(500),
 };
 
-const BINDING: [u8; 20] = [
+pub(super) const BINDING: [u8; 20] = [
     0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 ];
 
@@ -231,21 +231,27 @@ fn every_connection_ends_when_the_daemon_stops() {
 }
 
 /// A worker's connections, and what came of them.
-struct World {
-    streams: Streams,
-    counters: Arc<StreamCounters>,
+pub(super) struct World {
+    pub(super) streams: Streams,
+    pub(super) counters: Arc<StreamCounters>,
     poller: Rc<Poller>,
     events: Events,
     at: SocketAddr,
-    now: Tick,
+    pub(super) now: Tick,
     /// Whether clients have allocations.
-    allocated: bool,
-    heard: Vec<Vec<u8>>,
+    pub(super) allocated: bool,
+    pub(super) heard: Vec<Vec<u8>>,
     gone: usize,
 }
 
 impl World {
     fn new(options: StreamOptions) -> Self {
+        let doors = Doors::between(&[Waker::new().unwrap()]);
+        Self::with(options, doors.into_iter().next().unwrap())
+    }
+
+    /// A worker with these ways to the others.
+    pub(super) fn with(options: StreamOptions, doors: Doors) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = TcpListener::listen(any, options.keepalive).unwrap();
         let at = listener.local_addr();
@@ -257,7 +263,7 @@ impl World {
             acceptors: vec![Acceptor { listener, opening }],
             admission: Arc::new(Admission::new(&options)),
             counters: Arc::clone(&counters),
-            doors: Doors::between(&[Waker::new().unwrap()]).remove(0),
+            doors,
         };
         Self {
             streams: Streams::new(start, Rc::clone(&poller)).unwrap(),
@@ -273,7 +279,7 @@ impl World {
     }
 
     /// A client whose connection has been accepted.
-    fn connect(&mut self) -> TcpStream {
+    pub(super) fn connect(&mut self) -> TcpStream {
         let client = TcpStream::connect(self.at).unwrap();
         self.turn();
         client
@@ -319,7 +325,7 @@ impl World {
         self.reap();
     }
 
-    fn receive(&mut self, number: u32) {
+    pub(super) fn receive(&mut self, number: u32) {
         let Some(mut inbound) = self.streams.receive(number, |_| self.allocated) else {
             return;
         };
@@ -340,7 +346,7 @@ impl World {
         self.reap();
     }
 
-    fn reap(&mut self) {
+    pub(super) fn reap(&mut self) {
         while self.streams.reap().is_some() {
             self.gone += 1;
         }
@@ -368,11 +374,11 @@ impl World {
         self.connection().client
     }
 
-    fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.streams.connections.len()
     }
 
-    fn closed(&self, reason: CloseReason) -> u64 {
+    pub(super) fn closed(&self, reason: CloseReason) -> u64 {
         self.counters.closed[reason as usize].value()
     }
 }

@@ -80,23 +80,30 @@ impl RelaySockets {
         }
     }
 
-    /// Takes a connection that a peer has opened, and whose relayed address it reached.
-    pub(super) fn accept(&mut self, now: Tick, number: u32) -> Option<(Accepted, RelayToken)> {
-        let Some(Slot::Connections(listener, token)) = self.slots.get(number as usize)? else {
-            return None;
+    /// Takes a connection that a peer has opened, and whose relayed address it reached; `None` where none waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`]; what still waits is reported again.
+    pub(super) fn accept(
+        &mut self,
+        now: Tick,
+        number: u32,
+    ) -> Result<Option<(Accepted, RelayToken)>, AcceptError> {
+        let Some(Some(Slot::Connections(listener, token))) = self.slots.get(number as usize) else {
+            return Ok(None);
         };
         match listener.accept() {
-            Ok(accepted) => accepted.map(|accepted| (accepted, *token)),
-            // What waits behind it is reported again.
-            Err(AcceptError::Lost) => None,
-            Err(AcceptError::Exhausted(_) | AcceptError::Other(_)) => {
+            Ok(accepted) => Ok(accepted.map(|accepted| (accepted, *token))),
+            Err(AcceptError::Lost) => Err(AcceptError::Lost),
+            Err(error @ (AcceptError::Exhausted(_) | AcceptError::Other(_))) => {
                 // It stays readable, so that to ask again at once would be to ask for ever.
                 let _ = self.poller.remove(listener);
                 let (_, paused) = self
                     .paused
                     .get_or_insert_with(|| (now.after(PAUSE), Vec::new()));
                 paused.push(number);
-                None
+                Err(error)
             }
         }
     }

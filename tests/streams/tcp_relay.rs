@@ -196,6 +196,44 @@ fn a_reset_of_one_side_closes_the_other() {
     }
 }
 
+/// Nothing is read from a peer before its client has come for it, so that its end is not known before either.
+#[test]
+fn a_peer_that_left_meanwhile_leaves_what_it_said_and_a_clean_end() {
+    let relay = relay(1);
+    for resets in [false, true] {
+        let mut alice = Turn::over_tcp(&relay, "a", connect(relay.tcp));
+        alice.allocate();
+        let listener = TcpListener::bind(PEER).unwrap();
+        let id = alice.connect(listener.local_addr().unwrap());
+        let (mut peer, _) = listener.accept().unwrap();
+        if resets {
+            let never = Some(std::time::Duration::ZERO);
+            socket2::SockRef::from(&peer).set_linger(never).unwrap();
+        } else {
+            peer.write_all(b"farewell").unwrap();
+        }
+        drop(peer);
+
+        let mut data = alice.another(connect(relay.tcp)).bind(id);
+
+        let mut heard = Vec::new();
+        data.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, if resets { &b""[..] } else { b"farewell" });
+        drop(data);
+        relay.until("both are closed", |relay| {
+            relay.numbers().connections.peers == 0
+        });
+        // The same peer may be connected to again.
+        drop(listener);
+        let listener = TcpListener::bind(PEER).unwrap();
+        alice.connect(listener.local_addr().unwrap());
+        drop(alice);
+        relay.until("all is gone", |relay| {
+            relay.numbers().connections.peers == 0 && relay.server.allocations() == 0
+        });
+    }
+}
+
 #[test]
 fn the_end_of_an_allocation_closes_its_connections() {
     let relay = relay(1);

@@ -138,6 +138,11 @@ impl Streams {
         }
     }
 
+    /// Counts a connection that could not be taken elsewhere, at a relayed address.
+    pub(super) fn count_failed_accept(&self) {
+        self.counters.accept_errors.add(1);
+    }
+
     /// Receives once from a connection. `None` where there is nothing to hand out; otherwise [`Self::finish`] is to be
     /// called with it when its frames were handed out. `allocated` says whether a client has an allocation.
     pub(super) fn receive(

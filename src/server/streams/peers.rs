@@ -356,3 +356,6 @@ fn watch(
     *watched = interest;
     changed.map_err(|_| CloseReason::Broken)
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ pub(super) const OPTIONS: StreamOptions = StreamOptions {
     send_queue_age: Duration::from_millis(500),
 };
 
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) const BINDING: [u8; 20] = [
     0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 ];
@@ -245,7 +248,7 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(options: StreamOptions) -> Self {
+    pub(super) fn new(options: StreamOptions) -> Self {
         let doors = Doors::between(&[Waker::new().unwrap()]);
         Self::with(options, doors.into_iter().next().unwrap())
     }
@@ -281,6 +284,7 @@ impl World {
     /// A client whose connection has been accepted.
     pub(super) fn connect(&mut self) -> TcpStream {
         let client = TcpStream::connect(self.at).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         self.turn();
         client
     }
@@ -296,8 +300,7 @@ impl World {
 
     /// Waits until something is ready, and serves it.
     fn turn(&mut self) {
-        let limit = Some(Duration::from_secs(10));
-        assert!(self.poller.wait(&mut self.events, limit).unwrap() > 0);
+        assert!(self.poller.wait(&mut self.events, Some(PATIENCE)).unwrap() > 0);
         let events = std::mem::take(&mut self.events);
         for event in events.iter() {
             match Key::of(event.token) {

@@ -97,8 +97,10 @@ impl Worker {
     /// Takes the connections that peers have opened to a relayed address.
     pub(super) fn accept_peers(&mut self, now: Now, number: u32) {
         for _ in 0..PEERS_SHARE {
-            let Some((accepted, token)) = self.sockets.accept(now.tick, number) else {
-                return;
+            let (accepted, token) = match self.sockets.accept(now.tick, number) {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => return,
+                Err(_) => return self.streams.count_failed_accept(),
             };
             let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
             let admitted = self

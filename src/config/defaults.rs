@@ -113,6 +113,10 @@ pub const PEER_CONNECTIONS: usize = 32;
 /// `limits.peer_connections_total` of the whole daemon: two descriptors each.
 pub const PEER_CONNECTIONS_TOTAL: usize = 4096;
 
+/// `limits.connects_per_second` of one identity: fifty at once, which is more than an allocation may have, and too few to
+/// look for open ports.
+pub const CONNECTS_PER_SECOND: u32 = 10;
+
 /// `limits.rate` of one allocation: unlimited.
 pub const RATE: Option<ByteRate> = None;
 

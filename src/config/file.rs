@@ -181,6 +181,13 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
                 1..=1_000_000,
             )
             .value,
+        connects_per_second: section
+            .within(
+                "connects_per_second",
+                defaults::CONNECTS_PER_SECOND,
+                1..=PER_SECOND,
+            )
+            .value,
         rate: section.or("rate", defaults::RATE),
         challenges_per_second: section
             .within(

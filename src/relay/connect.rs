@@ -54,6 +54,10 @@ impl Relay {
         if allocation.connections.len() >= shared.options.limits.peer_connections {
             return Err(Refusal::InsufficientCapacity);
         }
+        // Of the codes there are, 486 alone speaks of what a user has used up: 447 would say something of the peer.
+        if !shared.attempts.admit(now, owner.user) {
+            return Err(Refusal::QuotaReached);
+        }
         let place = Place {
             worker: self.worker,
             relay: id.token(Family::of(peer.ip())),

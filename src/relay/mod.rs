@@ -13,6 +13,7 @@
 
 mod allocate;
 mod allocation;
+mod attempts;
 mod binding;
 mod budget;
 mod channel_bind;

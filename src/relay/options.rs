@@ -82,6 +82,8 @@ pub struct Limits {
     pub peer_connections: usize,
     /// Peer connections in the whole daemon; beyond, 508. Each costs two descriptors.
     pub peer_connections_total: usize,
+    /// TCP connections to peers that one identity may ask for per second, five seconds' worth at once; beyond, 486.
+    pub connects_per_second: u32,
     /// Application bytes per second of one allocation, each direction; beyond, data is dropped. A credential's `rate`
     /// claim may narrow it.
     pub rate: Option<ByteRate>,

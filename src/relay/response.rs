@@ -71,7 +71,7 @@ pub(super) enum Refusal {
     ConnectionExists,
     /// 447: the peer could not be connected to.
     ConnectionFailed,
-    /// 486: the user has as many allocations as it may have.
+    /// 486: the user has as many allocations as it may have, or asks for connections faster than it may.
     QuotaReached,
     /// 508: a limit of the server is reached.
     InsufficientCapacity,

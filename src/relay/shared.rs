@@ -11,6 +11,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::allocation::{Owner, PerFamily};
+use super::attempts::Attempts;
 use super::connection_ids::ConnectionIds;
 use super::directory::RelayDirectory;
 use super::policy::{PeerClass, PeerPolicy};
@@ -38,6 +39,7 @@ pub struct Shared {
     /// The relayed addresses that speak TCP with peers: a port number may be in use in both.
     tcp_directory: RelayDirectory,
     pub(super) connection_ids: ConnectionIds,
+    pub(super) attempts: Attempts,
     pub(super) quotas: Quotas,
     pub(super) turnover: Turnover,
     ports: Mutex<Ports>,
@@ -70,6 +72,7 @@ impl Shared {
             directory: RelayDirectory::new(&relays, &options.ports),
             tcp_directory: RelayDirectory::new(tcp_relays, &options.ports),
             connection_ids: ConnectionIds::new(options.limits.peer_connections_total),
+            attempts: Attempts::new(options.limits.connects_per_second),
             tagger: Tagger::new(&key(&mut rng)),
             quotas: Quotas::new(options.limits.allocations),
             turnover: Turnover::new(options.lifetimes.quarantine),

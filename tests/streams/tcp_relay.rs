@@ -399,6 +399,7 @@ fn relay_with(workers: usize, change: impl FnOnce(&mut Config)) -> Relay {
         config.runtime.workers = workers;
         config.relay.tcp = true;
         config.relay.limits.peer_connections = 64;
+        config.relay.limits.connects_per_second = 1000;
         config.relay.peers.scope = PeerScope::Public;
         change(config);
     })

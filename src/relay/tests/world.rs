@@ -71,6 +71,7 @@ pub(super) fn options() -> Options {
             rate: None,
             challenges_per_second: 1_000,
             bindings_per_second: 1_000,
+            connects_per_second: 1_000,
             icmp_per_second: 4,
         },
         peers: PeerOptions {

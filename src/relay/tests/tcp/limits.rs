@@ -47,6 +47,49 @@ fn tc_09_daemon_has_so_many_connections_and_no_more() {
     begin_connect(&mut world, &mut bob, PEER);
 }
 
+/// TC-09: what fails gives its place back at once, but not its share of the pace.
+#[test]
+fn tc_09_identity_connects_so_often_and_no_more_whatever_comes_of_it() {
+    let mut options = with_tcp();
+    options.limits.connects_per_second = 2;
+    let mut world = World::of(options, 2, 7);
+    let (mut alice, relayed) = with_relay(&mut world, "alice");
+    for n in 0..10 {
+        let request = begin_connect(&mut world, &mut alice, &address(n));
+        let token = connection(&world, relayed, &address(n));
+        report(&mut world, 0, token, Err(ConnectFailed));
+        assert_eq!(told_answer(&mut world, &alice, &request).code, 447);
+    }
+
+    assert_eq!(alice.refused(&mut world, Method::CONNECT, peer(PEER)), 486);
+    // Neither on another allocation, of whichever worker, nor on a new one.
+    let mut another = stream(&mut world, "alice");
+    another.worker = 1;
+    another.learn_nonce(&mut world);
+    another.ask(&mut world, Method::ALLOCATE, tcp).relayed();
+    assert_eq!(
+        another.refused(&mut world, Method::CONNECT, peer(PEER)),
+        486
+    );
+    alice.refresh(&mut world, 0);
+    alice.ask(&mut world, Method::ALLOCATE, tcp).relayed();
+    assert_eq!(alice.refused(&mut world, Method::CONNECT, peer(PEER)), 486);
+    // Others are not held up, and what is refused anyway costs nothing.
+    let (mut bob, at_bob) = with_relay(&mut world, "bob");
+    for _ in 0..20 {
+        assert_eq!(
+            bob.refused(&mut world, Method::CONNECT, peer("10.0.0.1:80")),
+            403
+        );
+    }
+    connected(&mut world, &mut bob, at_bob, PEER);
+
+    world.pass_secs(1);
+    begin_connect(&mut world, &mut alice, &address(0));
+    begin_connect(&mut world, &mut another, &address(0));
+    assert_eq!(alice.refused(&mut world, Method::CONNECT, peer(PEER)), 486);
+}
+
 /// AL-19: TCP and UDP allocations count as one.
 #[test]
 fn al_19_identity_has_so_many_allocations_of_both_kinds() {

@@ -11,6 +11,7 @@ use crate::support::{BINDING, Carrier, Relay, connect, is_closed};
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
 const V2: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0C\xC0\x00\x02\x07\xC6\x33\x64\x01\x12\x67\x01\xBB";
+const V1_UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
 const V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
 #[test]
@@ -100,6 +101,36 @@ fn the_cap_of_a_prefix_is_that_of_the_named_client() {
         mapped(&mut other),
         "192.0.2.8:4711".parse().expect("as arranged")
     );
+}
+
+#[test]
+fn what_an_upstream_opens_for_itself_counts_for_its_own_prefix() {
+    let relay = Relay::with(|config| {
+        config.listeners[1].proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
+        config.streams.connections_per_prefix = 1;
+    });
+    let open = |header: &[u8]| {
+        let mut stream = connect(relay.tcp);
+        stream.write_all(&[header, &BINDING].concat()).unwrap();
+        stream
+    };
+    for (round, header) in (1..).zip([V2_LOCAL, V1_UNKNOWN]) {
+        let mut own = open(header);
+        mapped(&mut own);
+        // However it says so, and however many clients it brings.
+        for another in [V2_LOCAL, V1_UNKNOWN] {
+            assert!(is_closed(&mut open(another)));
+        }
+        mapped(&mut open(V1));
+        relay.until("they are counted", |relay| {
+            relay.closed("prefix_full") == 2 * round
+        });
+        drop(own);
+        relay.until("all are gone", |relay| {
+            let open = relay.numbers().connections.open;
+            open.iter().map(|count| count.count).sum::<u64>() == 0
+        });
+    }
 }
 
 /// A relay whose TCP listener is behind the upstreams of a prefix.

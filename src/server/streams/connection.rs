@@ -71,11 +71,15 @@ impl Connection {
             Speaks::Unknown | Speaks::Tcp => Transport::Tcp,
             Speaks::Tls => Transport::Tls,
         };
-        if let Some(Origin { client, server }) = received.origin {
+        let Some(origin) = received.origin else {
+            return Ok(received);
+        };
+        if let Origin::Client(client, server) = origin {
             self.client.client = client;
             self.client.server = server;
-            self.ticket.count_for(client.reveal().ip())?;
         }
+        // What an upstream opens for itself is bounded as well: it counts for the prefix of its own address.
+        self.ticket.count_for(self.client.client.reveal().ip())?;
         Ok(received)
     }
 }

@@ -72,17 +72,17 @@ pub(super) struct Received {
     pub(super) plain: usize,
     /// Whether the client sends no more.
     pub(super) ended: bool,
-    /// Whom the upstream says that it is from.
+    /// Whom the upstream says that it is from, when it says so.
     pub(super) origin: Option<Origin>,
 }
 
 /// Who is at the other end of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    /// The client.
-    pub(super) client: Masked<SocketAddr>,
-    /// The address that it reached.
-    pub(super) server: IpAddr,
+pub(super) enum Origin {
+    /// A client, and the address that it reached.
+    Client(Masked<SocketAddr>, IpAddr),
+    /// The upstream itself, or somebody that it cannot name.
+    Upstream,
 }
 
 impl Pipe {
@@ -230,15 +230,12 @@ impl Pipe {
                 client,
                 server,
                 len,
-            } => {
-                let server = server.ip();
-                (Some(Origin { client, server }), len)
-            }
-            // The upstream's own, such as a look whether we are alive.
-            Header::Local { len } => (None, len),
+            } => (Origin::Client(client, server.ip()), len),
+            // Such as a look whether we are alive.
+            Header::Local { len } => (Origin::Upstream, len),
         };
         self.layer = Layer::Opening(Arc::clone(opening));
-        Ok((origin, &mut raw[len..]))
+        Ok((Some(origin), &mut raw[len..]))
     }
 
     /// Lets the first byte decide (RFC 8446 section 5.1: a handshake record begins with 22). Every message that can be

@@ -4,7 +4,11 @@
 #[allow(dead_code, reason = "shared with the tests of streams")]
 mod call;
 mod daemon;
+mod drain;
 mod renewal;
 #[path = "../streams/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of streams")]
 mod support;
+#[path = "../streams/turn.rs"]
+#[allow(dead_code, reason = "shared with the tests of streams")]
+mod turn;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Failure, fresh_secret};
 use crate::auth::{self, Claims, Secret};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, ListenTransport, Listener, Loaded};
 use crate::net;
 use crate::ops::{harden, logging};
 use crate::server::{self, Clock, Server};
@@ -43,7 +43,7 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
         Some(path) if !args.dev => (load(path)?, None),
         _ => {
             let secret = fresh_secret().map_err(Failure::runtime)?;
-            (Config::dev(args.port, secret.clone()), Some(secret))
+            (dev(args.port, secret.clone()), Some(secret))
         }
     };
     let log = logging::start(config.log).map_err(Failure::usage)?;
@@ -52,12 +52,23 @@ pub(super) fn run(args: &ServeArgs, out: &mut impl Write) -> Result<(), Failure>
     let _ = harden::empty_core_dumps();
     net::make_undumpable().map_err(Failure::runtime)?;
     let ready = |relay: &Server| match &dev {
-        Some(secret) => welcome(relay, secret, out),
+        Some(secret) => welcome(&config, relay, secret, out),
         None => Ok(()),
     };
     let outcome = server::serve(&config, ready).map_err(Failure::runtime);
     log.settle();
     outcome
+}
+
+/// A relay for trying things that is reached over UDP and TCP; at one port, unless any will do.
+fn dev(port: u16, secret: Secret) -> Config {
+    let mut config = Config::dev(port, secret);
+    let tcp = Listener {
+        transport: ListenTransport::Tcp,
+        ..config.listeners[0].clone()
+    };
+    config.listeners.push(tcp);
+    config
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {
@@ -72,12 +83,23 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 /// Prints what the browsers of two parties need to hold a call through a relay for trying things.
-fn welcome(relay: &Server, secret: &Secret, out: &mut impl Write) -> io::Result<()> {
+fn welcome(
+    config: &Config,
+    relay: &Server,
+    secret: &Secret,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let expires = UnixTime::from_secs(relay.now().unix.as_secs() + DEV_TTL);
-    let urls: Vec<String> = relay
-        .listeners()
-        .iter()
-        .map(|addr| format!("turn:{addr}?transport=udp"))
+    let listeners = config.listeners.iter().zip(relay.listeners());
+    let urls: Vec<String> = listeners
+        .map(|(listener, addr)| {
+            let transport = if listener.transport.is_stream() {
+                "tcp"
+            } else {
+                "udp"
+            };
+            format!("turn:{addr}?transport={transport}")
+        })
         .collect();
     writeln!(
         out,

@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with the tests of streams")]
 mod call;
 mod daemon;
+mod dev;
 mod drain;
 mod renewal;
 #[path = "../streams/support.rs"]

@@ -287,7 +287,7 @@ impl<S: Read + Write> Carrier for S {
 }
 
 /// Messages as datagrams.
-pub(crate) struct Datagrams(UdpSocket);
+pub(crate) struct Datagrams(pub(crate) UdpSocket);
 
 impl Carrier for Datagrams {
     fn send(&mut self, message: &[u8]) -> io::Result<()> {

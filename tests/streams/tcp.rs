@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
+use rustls::version::{TLS12, TLS13};
+
 use crate::support::{
-    BINDING, Carrier, Heard, NOW, Relay, channel_data, connect, is_closed, padded,
+    BINDING, Carrier, Heard, NOW, Party, Relay, channel_data, connect, is_closed, padded,
 };
 
 #[test]
@@ -153,6 +155,44 @@ fn data_and_requests_in_one_segment_are_all_served() {
     assert_eq!(alice.carrier.receive().unwrap()[..2], [1, 1]);
 }
 
+// CD-06
+#[test]
+fn data_and_requests_may_be_split_anywhere_and_leave_padded_with_zeros() {
+    let relay = Relay::start();
+    let (mut alice, mut bob) = (relay.tcp_party("a"), relay.tcp_party("b"));
+    let (at_alice, at_bob) = (alice.allocate(), bob.allocate());
+    let to_bob = alice.bind(at_bob);
+    let to_alice = bob.bind(at_alice);
+    // What stands in the padding is nobody's business.
+    let mut segment = channel_data(to_bob, b"one");
+    segment.push(0xEE);
+    segment.extend(BINDING);
+    segment.extend(channel_data(to_bob, b""));
+    segment.extend(channel_data(to_bob, b"three"));
+    segment.extend([0xEE; 3]);
+
+    for split in 1..segment.len() {
+        let (first, second) = segment.split_at(split);
+        alice.carrier.write_all(first).unwrap();
+        // A whole frame at the front tells that the first part was read.
+        if split >= 8 {
+            let one = padded(&channel_data(to_alice, b"one"));
+            assert_eq!(bob.carrier.receive().unwrap(), one);
+        }
+        alice.carrier.write_all(second).unwrap();
+        if split < 8 {
+            bob.carrier.receive().unwrap();
+        }
+        for data in [&b""[..], b"three"] {
+            let expected = padded(&channel_data(to_alice, data));
+            assert_eq!(bob.carrier.receive().unwrap(), expected, "{split}");
+        }
+        assert_eq!(alice.carrier.receive().unwrap()[8..20], BINDING[8..]);
+    }
+    alice.send(to_bob, b"after");
+    assert_eq!(bob.hear().data, b"after");
+}
+
 // CD-07
 #[test]
 fn a_client_that_omits_the_padding_is_closed_and_nobody_else() {
@@ -269,7 +309,22 @@ fn an_allocation_ends_with_a_reset() {
 #[test]
 fn a_client_that_does_not_read_delays_nobody_and_loses_only_media() {
     let relay = Relay::start();
-    let (mut alice, mut bob) = (relay.tcp_party("a"), relay.udp_party("b"));
+    let alice = relay.tcp_party("a");
+    nobody_waits_for(&relay, alice);
+}
+
+//
+#[test]
+fn a_client_that_does_not_read_delays_nobody_inside_tls_either() {
+    for version in [&TLS12, &TLS13] {
+        let relay = Relay::start();
+        let alice = relay.tls_party("a", &[version]);
+        nobody_waits_for(&relay, alice);
+    }
+}
+
+fn nobody_waits_for(relay: &Relay, mut alice: Party<impl Carrier>) {
+    let mut bob = relay.udp_party("b");
     let (mut carol, mut dave) = (relay.tcp_party("c"), relay.tcp_party("d"));
     let (at_alice, at_bob) = (alice.allocate(), bob.allocate());
     let (at_carol, at_dave) = (carol.allocate(), dave.allocate());
@@ -280,7 +335,11 @@ fn a_client_that_does_not_read_delays_nobody_and_loses_only_media() {
     // Alice reads nothing from here on; what Bob sends her fills every buffer on its way, and the other call goes on
     // between any two of his packets.
     let mut rounds = 0_u32;
-    while relay.numbers().connections.media_dropped[0].count < 100 {
+    let dropped = || {
+        let dropped = relay.numbers().connections.media_dropped;
+        dropped.iter().map(|count| count.count).sum::<u64>()
+    };
+    while dropped() < 100 {
         for _ in 0..64 {
             bob.send(to_alice, &[7; 1200]);
         }
@@ -295,7 +354,7 @@ fn a_client_that_does_not_read_delays_nobody_and_loses_only_media() {
     let request = alice
         .client
         .refresh(NOW, std::time::Duration::from_secs(600))
-        .unwrap();
+        .expect("room");
     let refreshed = alice.settle(request);
     assert!(refreshed.is_ok(), "{refreshed:?}");
 }

@@ -9,7 +9,7 @@ use veilturn::auth::PeerScope;
 use veilturn::config::Config;
 use veilturn::wire::{ConnectionId, Lifetime, Method, RequestedTransport, XorPeerAddress};
 
-use crate::support::{Carrier, PATIENCE, Relay, connect, is_closed};
+use crate::support::{BINDING, Carrier, PATIENCE, Relay, connect, is_closed};
 use crate::turn::{PEER, Turn, error, read};
 
 #[test]
@@ -155,6 +155,44 @@ fn the_same_goes_for_tls() {
             relay.numbers().connections.peers == 0
         });
     }
+}
+
+// TC-07
+#[test]
+fn payload_that_looks_like_a_message_passes_as_it_is() {
+    let relay = relay(1);
+    let (mut data, mut peer, _alice) = spliced(&relay);
+
+    data.write_all(&BINDING).unwrap();
+    peer.write_all(&BINDING).unwrap();
+
+    assert_eq!(read(&mut peer, 20), BINDING);
+    assert_eq!(read(&mut data, 20), BINDING);
+}
+
+// TC-09
+#[test]
+fn a_peer_that_says_much_before_the_bind_has_to_wait_and_loses_nothing() {
+    let relay = relay(1);
+    let mut alice = Turn::over_tcp(&relay, "a", connect(relay.tcp));
+    alice.allocate();
+    let listener = TcpListener::bind(PEER).unwrap();
+    let id = alice.connect(listener.local_addr().unwrap());
+    let (mut peer, _) = listener.accept().unwrap();
+    let said = pattern(3).repeat(16);
+    peer.set_nonblocking(true).unwrap();
+    let mut taken = 0;
+    while let Ok(count) = peer.write(&said[taken..]) {
+        taken += count;
+        assert!(taken < said.len(), "the buffers have a bound");
+    }
+
+    let mut data = alice.another(connect(relay.tcp)).bind(id);
+    drop(peer);
+
+    let mut heard = Vec::new();
+    data.read_to_end(&mut heard).unwrap();
+    assert!(heard == said[..taken], "{} of {taken} bytes", heard.len());
 }
 
 #[test]
@@ -332,16 +370,19 @@ fn a_stream_that_is_wanted_here_and_there_is_answered_in_order() {
         config.relay.limits.allocations_per_user = 16;
     });
     let listener = TcpListener::bind(PEER).unwrap();
+    // The same for all: who binds is asked for the very name.
+    let credential = relay.credential_within(PeerScope::Public, "a");
+    let client = || Turn::new(credential.clone(), connect(relay.tcp));
     // The kernel gives each client to either worker: hardly all to the same one.
     let ids: Vec<_> = (0..16)
         .map(|_| {
-            let mut client = Turn::over_tcp(&relay, "a", connect(relay.tcp));
+            let mut client = client();
             client.allocate();
             let id = client.connect(listener.local_addr().unwrap());
             (client, id)
         })
         .collect();
-    let mut stranger = Turn::over_tcp(&relay, "a", connect(relay.tcp));
+    let mut stranger = client();
     let mut requests = Vec::new();
     for (_, id) in &ids {
         requests.extend(stranger.request(Method::CONNECTION_BIND, |writer| {

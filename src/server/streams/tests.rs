@@ -79,6 +79,44 @@ fn a_client_without_an_allocation_ends_when_it_falls_silent() {
     assert_eq!(world.gone, 1, "the core hears of it");
 }
 
+//
+#[test]
+fn a_client_without_an_allocation_gains_no_time_by_parts_of_messages() {
+    let mut world = World::new(OPTIONS);
+    let mut client = world.greet();
+
+    for (number, byte) in (1..).zip(&BINDING[..15]) {
+        world.pass(seconds(2 * number - 1));
+        client.write_all(&[*byte]).unwrap();
+        world.turn();
+    }
+    assert_eq!(world.open(), 1);
+    world.pass(seconds(30));
+
+    assert_eq!(world.closed(CloseReason::Idle), 1);
+}
+
+//
+#[test]
+fn a_handshake_that_is_never_done_ends_in_time() {
+    let mut world = World::new(OPTIONS);
+    let mut client = world.connect();
+    // The head of a ClientHello of 252 bytes.
+    let hello = [22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3, 7, 7, 7];
+
+    for (second, byte) in (0..).zip(hello.chunks(2)) {
+        world.pass(seconds(second));
+        client.write_all(byte).unwrap();
+        world.turn();
+    }
+    world.pass(seconds(9));
+    assert_eq!(world.open(), 1);
+    world.pass(seconds(10));
+
+    assert_eq!(world.closed(CloseReason::Handshake), 1);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
 // B-21
 #[test]
 fn a_client_with_an_allocation_may_be_silent() {
@@ -390,12 +428,12 @@ fn seconds(count: u64) -> Tick {
     Tick::from_millis(count * 1000)
 }
 
-/// What a listener for plain TURN makes of its connections.
+/// What a listener for plain TURN and TLS makes of its connections.
 pub(super) fn opening() -> Arc<Opening> {
     Arc::new(Opening {
         listener: Listener {
             addr: "127.0.0.1:0".parse().unwrap(),
-            transport: ListenTransport::Tcp,
+            transport: ListenTransport::Auto,
             proxy_protocol: Vec::new(),
         },
         tls: server_config(),

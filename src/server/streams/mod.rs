@@ -14,6 +14,7 @@ mod connection;
 mod counters;
 mod deadlines;
 mod handover;
+mod handshakes;
 mod inbound;
 mod outbound;
 mod peers;
@@ -33,6 +34,7 @@ use self::connection::{Connection, ConnectionId, Connections};
 pub(super) use self::counters::{CloseReason, Speaks, StreamCounters};
 use self::deadlines::Deadlines;
 pub(super) use self::handover::{Doors, WAITING};
+use self::handshakes::Handshakes;
 use self::inbound::FrameBounds;
 pub(super) use self::inbound::Inbound;
 use self::peers::Peers;
@@ -49,9 +51,6 @@ use crate::time::Tick;
 /// Bytes that a client without an allocation is received from in one turn: a hundred requests, so that nobody can
 /// keep the worker busy with a heap of them.
 const STRANGER_READ: usize = 4 * 1024;
-
-/// TLS handshakes that are worked on in one turn. Each may cost a millisecond, which media would wait for.
-const HANDSHAKES: u32 = 4;
 
 /// What the connections of a worker begin with.
 pub(super) struct StreamStart {
@@ -82,8 +81,8 @@ pub(super) struct Streams {
     dirty: Vec<u32>,
     /// Connections that are about to be closed.
     ending: Vec<u32>,
-    /// TLS handshakes that may still be worked on in this turn.
-    handshakes: u32,
+    /// Who waits to get on with a handshake. The poller does not watch them meanwhile.
+    handshakes: Handshakes,
     /// What is received into; with [`Inbound`] while its frames are handed out.
     idle: Option<(Buffers, Box<[u8]>)>,
     /// What TLS records are sealed into.
@@ -115,7 +114,7 @@ impl Streams {
             deadlines: Deadlines::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
-            handshakes: HANDSHAKES,
+            handshakes: Handshakes::default(),
             idle: Some((Buffers::new(), Inbound::buffer())),
             scratch: Box::new([0; SEAL_BUFFER]),
             spare: Vec::new(),
@@ -154,9 +153,10 @@ impl Streams {
         if connection.ends.is_some() {
             return None;
         }
-        if connection.pipe.is_handshaking() {
-            // It is reported again in the next turn.
-            self.handshakes = self.handshakes.checked_sub(1)?;
+        if connection.pipe.may_cost() && !self.handshakes.admit(connection.id) {
+            // Until its turn comes it need not be reported. What is in the set can leave it.
+            let _ = self.poller.remove(&connection.pipe);
+            return None;
         }
         let (mut buffers, alone) = self.idle.take()?;
         let bounds = FrameBounds {
@@ -213,15 +213,14 @@ impl Streams {
         self.idle = Some((inbound.buffers, inbound.alone));
     }
 
-    /// Whether handshakes were put off to the next turn.
-    pub(super) const fn has_put_off(&self) -> bool {
-        self.handshakes == 0
+    /// Whether handshakes wait for their turn.
+    pub(super) fn has_put_off(&self) -> bool {
+        self.handshakes.is_busy()
     }
 
     /// Closes one of the connections that have ended, and tells whose it was. To be called at the end of a turn, after
     /// [`Self::flush`], until there are none.
     pub(super) fn reap(&mut self) -> Option<FiveTuple> {
-        self.handshakes = HANDSHAKES;
         while let Some(number) = self.ending.pop() {
             let Some(mut connection) = self.connections.remove(number) else {
                 continue;
@@ -242,6 +241,7 @@ impl Streams {
             self.forget_stale();
             return Some(connection.client);
         }
+        self.call_handshakes();
         None
     }
 
@@ -319,11 +319,31 @@ impl Streams {
         Ok(())
     }
 
-    /// Forgets the deadlines of connections that are gone.
+    /// Has the poller report those whose handshakes are worked on in the next turn.
+    fn call_handshakes(&mut self) {
+        let connections = &self.connections;
+        self.handshakes.begin_turn(|id| connections.is_open(id));
+        while let Some(id) = self.handshakes.call(|id| self.connections.is_open(id)) {
+            let Some(connection) = self.connections.get_mut(id.slot) else {
+                continue;
+            };
+            let interest = Interest {
+                readable: true,
+                writable: connection.is_blocked,
+            };
+            let token = Key::Stream(id.slot).token();
+            if self.poller.add(&connection.pipe, token, interest).is_err() {
+                self.end(id.slot, CloseReason::Broken);
+            }
+        }
+    }
+
+    /// Forgets what was noted of connections that are gone.
     fn forget_stale(&mut self) {
         let connections = &self.connections;
-        self.deadlines
-            .sweep(connections.len(), |id| connections.is_open(id));
+        let open = connections.len();
+        self.deadlines.sweep(open, |id| connections.is_open(id));
+        self.handshakes.sweep(open, |id| connections.is_open(id));
     }
 
     /// Marks a connection as ended: the first reason counts.

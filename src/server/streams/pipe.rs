@@ -105,13 +105,13 @@ impl Pipe {
     }
 
     /// Whether what arrives next may cost the work of a TLS handshake.
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub(super) fn may_cost(&self) -> bool {
         match &self.layer {
             Layer::Proxied(opening, _) | Layer::Opening(opening) => {
                 opening.listener.transport.speaks_tls()
             }
             Layer::Plain => false,
-            Layer::Tls(tls) => tls.is_handshaking(),
+            Layer::Tls(tls) => tls.may_cost(),
         }
     }
 

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 use super::*;
 use crate::config::{ListenTransport, Listener};
@@ -256,6 +256,56 @@ fn a_late_event_for_a_place_that_changed_hands_does_no_harm() {
     assert_eq!(world.open(), 1);
 }
 
+// The poller names 16 at a time. X-41
+#[test]
+fn handshakes_are_worked_on_in_the_order_in_which_they_were_asked_for() {
+    let options = StreamOptions {
+        connections: 40,
+        connections_per_prefix: 40,
+        ..OPTIONS
+    };
+    let mut world = World::new(options);
+    let hello = hello();
+    let mut clients: Vec<_> = (0..40).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        client.write_all(&hello).unwrap();
+        client.set_nonblocking(true).unwrap();
+    }
+
+    let mut served = Vec::new();
+    while served.len() < clients.len() {
+        world.turn();
+        let answered = |number: &usize| clients[*number].peek(&mut [0]).is_ok();
+        let before = served.len();
+        let new = (0..40).filter(|number| !served.contains(number));
+        let new: Vec<_> = new.filter(answered).collect();
+        served.extend(new);
+        assert!(served.len() - before <= 4, "{served:?}");
+    }
+
+    assert!(served.is_sorted(), "{served:?}");
+}
+
+//
+#[test]
+fn who_waits_to_get_on_with_a_handshake_ends_in_time() {
+    let mut world = World::new(OPTIONS);
+    let hello = hello();
+    let mut clients: Vec<_> = (0..10).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        client.write_all(&hello).unwrap();
+    }
+    world.turn();
+
+    world.pass(seconds(10));
+
+    assert_eq!(world.closed(CloseReason::Handshake), 10);
+    let mut late = world.connect();
+    late.write_all(&hello).unwrap();
+    world.turn();
+    late.read_exact(&mut [0; 5]).unwrap();
+}
+
 #[test]
 fn every_connection_ends_when_the_daemon_stops() {
     let mut world = World::new(OPTIONS);
@@ -438,6 +488,20 @@ pub(super) fn opening() -> Arc<Opening> {
         },
         tls: server_config(),
     })
+}
+
+/// What a client of TLS says first.
+fn hello() -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from("relay.example").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
 }
 
 /// TLS with a certificate that nobody trusts.

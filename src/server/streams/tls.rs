@@ -69,9 +69,10 @@ impl Tls {
         })
     }
 
-    /// Whether what arrives next may cost the work of a handshake.
-    pub(super) fn is_handshaking(&self) -> bool {
-        self.session.is_handshaking()
+    /// Whether what arrives next may cost the work of a handshake. That is over with the key exchange: in TLS 1.3 the
+    /// signature comes with it, in TLS 1.2 before it, and what is left is a few hashes.
+    pub(super) fn may_cost(&self) -> bool {
+        self.is_handshaking() && self.session.negotiated_key_exchange_group().is_none()
     }
 
     /// Whether records wait to be sent.
@@ -173,6 +174,10 @@ impl Tls {
         }
         // Best effort: the client learns the same from the end of the connection.
         let _ = self.send_unsent(socket);
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
     }
 
     /// Seals one record's worth of plaintext into `out`.

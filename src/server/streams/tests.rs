@@ -280,7 +280,7 @@ fn handshakes_are_worked_on_in_the_order_in_which_they_were_asked_for() {
         let new = (0..40).filter(|number| !served.contains(number));
         let new: Vec<_> = new.filter(answered).collect();
         served.extend(new);
-        assert!(served.len() - before <= 4, "{served:?}");
+        assert!(served.len() - before <= 2, "{served:?}");
     }
 
     assert!(served.is_sorted(), "{served:?}");

@@ -238,6 +238,7 @@ fn saturate(
     progress: &mut dyn Write,
 ) -> Result<(), BenchError> {
     let mut search = Search::new(args.rate(), args.tries);
+    generator.hurry();
     // What others kept from being held says nothing about the rate.
     let mut patience = args.tries / 2;
     while let Some(rate) = search.next() {

@@ -19,10 +19,11 @@ use crate::wire::{ChannelData, Class, Data, Demux, Message};
 /// Datagrams sent between two looks at what has come.
 const TURN: usize = 128;
 
-/// After the last frame, the receivers wait until nothing has come for so long, in nanoseconds.
+/// After the last frame, the receivers wait until nothing has come for so long, in nanoseconds: if all is there, or in a
+/// search, where rates that lose datagrams are common.
 const QUIET: u64 = 150_000_000;
 
-/// The longest that they wait for that, in nanoseconds.
+/// The longest that they wait for that, and for datagrams that are missing, in nanoseconds.
 const DRAIN: u64 = SECOND;
 
 /// How late the last frames may be sent: by a hundredth of the run and so much more, in nanoseconds.
@@ -48,6 +49,8 @@ pub(super) struct Generator {
     /// Where datagrams are put together: room for a header, a payload, padding.
     scratch: Vec<u8>,
     meter: Option<Meter>,
+    /// How long to wait for datagrams that are missing, in nanoseconds since the last that came.
+    patience: u64,
 }
 
 /// What came of one run at one rate.
@@ -141,7 +144,13 @@ impl Generator {
             run: 0,
             scratch: vec![0; HEADROOM + size + 4],
             meter: None,
+            patience: DRAIN,
         }
+    }
+
+    /// Has runs end as soon as nothing comes any more, even where datagrams are missing.
+    pub(super) const fn hurry(&mut self) {
+        self.patience = QUIET;
     }
 
     /// Has the server metered.
@@ -180,7 +189,7 @@ impl Generator {
         let waited = Meter::waited().saturating_sub(waited);
         // A frame takes as long as there is to the next one.
         let sending = (end - progress.start).max(progress.schedule.due(progress.frame));
-        self.drain(&mut progress)?;
+        self.drain(&mut progress, sent)?;
         let last = self.mark(&mut progress, (end, sent));
         // What is left of a second is no second.
         if last.span >= every / 2 {
@@ -288,13 +297,18 @@ impl Generator {
         }
     }
 
-    /// Receives until nothing comes any more.
-    fn drain(&mut self, progress: &mut Progress) -> Result<(), BenchError> {
+    /// Receives until nothing comes any more of what was sent.
+    fn drain(&mut self, progress: &mut Progress, sent: u64) -> Result<(), BenchError> {
         let begin = self.clock().nanos();
         loop {
             self.receive(progress, Duration::from_millis(10))?;
             let now = self.clock().nanos();
-            if now - progress.last.max(begin) > QUIET || now - begin > DRAIN {
+            let patience = if progress.tally.counts.delivered < sent {
+                self.patience
+            } else {
+                QUIET
+            };
+            if now - progress.last.max(begin) > patience || now - begin > DRAIN {
                 return Ok(());
             }
         }

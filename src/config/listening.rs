@@ -21,10 +21,13 @@ pub(super) fn listeners(root: &mut Section<'_, '_>) -> Vec<Found<Listener>> {
         let transport = section.or("transport", defaults::TRANSPORT);
         let proxy_protocol = proxy_protocol(section, transport);
         let Found { at, value: addr } = addr?;
+        if transport == ListenTransport::Dtls && !cfg!(feature = "dtls") {
+            section.report(at.clone(), "transport", Cause::DtlsNotBuilt);
+        }
         if addr.port() == 0 {
             section.report(at.clone(), "addr", Cause::ListenerPortZero);
         } else if !seen.insert((addr, transport.is_stream())) {
-            // A port of UDP and the same port of TCP are two.
+            // A port of UDP and the same port of TCP are two; DTLS has its port for itself.
             section.report(at.clone(), "addr", Cause::Duplicate);
         }
         if is_group(addr.ip()) {

@@ -69,7 +69,7 @@ pub struct Listener {
     /// What is spoken there.
     pub transport: ListenTransport,
     /// The upstreams that connections come from, each of which begins with a PROXY header that names its client. Empty:
-    /// clients connect themselves. Always empty for UDP.
+    /// clients connect themselves. Always empty for UDP and DTLS.
     pub proxy_protocol: Vec<IpNet>,
 }
 
@@ -111,19 +111,21 @@ pub enum ListenTransport {
     Tls,
     /// Streams; the first byte of each tells whether it is inside TLS.
     Auto,
+    /// Datagrams inside DTLS (RFC 7350). Needs the cargo feature `dtls`.
+    Dtls,
 }
 
 impl ListenTransport {
     /// Whether connections are accepted there.
     #[must_use]
     pub const fn is_stream(self) -> bool {
-        !matches!(self, Self::Udp)
+        matches!(self, Self::Tcp | Self::Tls | Self::Auto)
     }
 
-    /// Whether some clients speak TLS there, so that a certificate is needed.
+    /// Whether some clients speak TLS or DTLS there, so that a certificate is needed.
     #[must_use]
     pub const fn speaks_tls(self) -> bool {
-        matches!(self, Self::Tls | Self::Auto)
+        matches!(self, Self::Tls | Self::Auto | Self::Dtls)
     }
 }
 

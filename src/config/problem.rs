@@ -312,6 +312,9 @@ pub enum Cause {
     /// A listener whose port the system chooses.
     #[error("port 0 lets the system choose a port that no client can know")]
     ListenerPortZero,
+    /// A listener for DTLS in a build that does not speak it.
+    #[error("this build speaks no DTLS: build it with `cargo build --release --features dtls`")]
+    DtlsNotBuilt,
     /// Upstreams of a listener that has no connections.
     #[error("a PROXY header stands at the start of a connection, which UDP does not have")]
     ProxyWithoutStream,

@@ -286,6 +286,7 @@ impl Choice for ListenTransport {
         ("tcp", Self::Tcp),
         ("tls", Self::Tls),
         ("auto", Self::Auto),
+        ("dtls", Self::Dtls),
     ];
 }
 

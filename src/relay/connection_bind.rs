@@ -6,7 +6,7 @@ use super::connection_ids::Place;
 use super::request::{Request, connection_id};
 use super::response::{Refusal, Success};
 use super::table::AllocationId;
-use super::{FiveTuple, Relay, Transport};
+use super::{FiveTuple, Relay};
 use crate::wire::Message;
 
 impl Relay {
@@ -21,7 +21,7 @@ impl Relay {
             from, message, who, ..
         } = *request;
         // A control connection stays what it is.
-        if from.transport() == Transport::Udp || self.table.id_of(from).is_some() {
+        if !from.transport().is_stream() || self.table.id_of(from).is_some() {
             return Err(Refusal::BadRequest);
         }
         let id = connection_id(message)?;
@@ -40,7 +40,7 @@ impl Relay {
     /// The other worker that a ConnectionBind request has to be given to: the kernel spreads a client's connections over
     /// all workers, and its allocation is on one of them.
     pub(super) fn elsewhere(&self, from: &FiveTuple, message: &Message<'_>) -> Option<usize> {
-        if from.transport() == Transport::Udp || self.table.id_of(from).is_some() {
+        if !from.transport().is_stream() || self.table.id_of(from).is_some() {
             return None;
         }
         let id = connection_id(message).ok()?;

@@ -169,7 +169,7 @@ impl Relay {
             return Err(DropReason::UnexpectedMessage);
         }
         let relays = self.shared.directory_of(match from.transport() {
-            Transport::Udp => PeerTransport::Udp,
+            Transport::Udp | Transport::Dtls => PeerTransport::Udp,
             Transport::Tcp | Transport::Tls => PeerTransport::Tcp,
         });
         if !self

@@ -51,7 +51,7 @@ impl Delivery {
             }
         };
         let span = span
-            .filter(|span| to.transport() != Transport::Udp || span.len() <= MAX_DATAGRAM)
+            .filter(|span| to.transport().is_stream() || span.len() <= MAX_DATAGRAM)
             .ok_or(DropReason::TooLarge)?;
         inlet.count(data.len());
         Ok(Verdict::ToClient { to, span })
@@ -82,7 +82,7 @@ fn wrap_in_channel(
         len,
     );
     let end = match client.transport() {
-        Transport::Udp => data.end,
+        Transport::Udp | Transport::Dtls => data.end,
         Transport::Tcp | Transport::Tls => data.start + data.len().next_multiple_of(4),
     };
     buf.get_mut(data.end..end)?.fill(0);

@@ -15,13 +15,23 @@ pub enum Transport {
     Tcp,
     /// A byte stream inside TLS.
     Tls,
+    /// Datagrams inside DTLS (RFC 7350): framed as [`Self::Udp`], but reached through a session that one worker holds.
+    Dtls,
+}
+
+impl Transport {
+    /// Whether it is a byte stream.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
 }
 
 /// The way in that a client took: a listening UDP socket or one accepted stream.
 ///
 /// Numbered by the shell, opaque to the core. A stream's link is unique among the live ones, so that an answer finds
 /// its connection without a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Link {
     /// The shell's number for the socket.
     pub id: u32,
@@ -31,7 +41,7 @@ pub struct Link {
 
 /// A client's 5-tuple: its address and port, the server address it reached, and the [`Link`], which stands for the
 /// server's port and the transport.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FiveTuple {
     /// The client as the server sees it: its server-reflexive transport address.
     pub client: Masked<SocketAddr>,

@@ -242,7 +242,7 @@ fn compile(
         .ok_or(DropReason::PeerDenied)?;
     let (version, grants) = inlet.grants().ok_or(DropReason::PeerDenied)?;
     let receiver = Receiver { inlet, version };
-    // Only its own worker can write to a stream.
+    // Only its own worker can write to a stream or holds the keys of a session.
     let out_of_reach = grants.client.transport() != Transport::Udp && grants.worker != worker;
     if !shared.options.hairpin || out_of_reach {
         return Ok(wire(Some(receiver)));

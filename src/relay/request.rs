@@ -139,7 +139,7 @@ impl AllocateRequest {
                 let dont_fragment: Option<DontFragment> = attribute(message)?;
                 // RFC 6062 section 5.1: over streams alone, and nothing of what only datagrams need.
                 let meant_for_udp = dont_fragment.is_some() || even.is_some() || token.is_some();
-                if way == Transport::Udp || meant_for_udp {
+                if !way.is_stream() || meant_for_udp {
                     return Err(Refusal::BadRequest);
                 }
                 Port::Tcp

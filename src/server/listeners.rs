@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 
 use super::StartError;
 use super::streams::{Acceptor, Opening};
-use crate::config::{Config, Listener};
+use crate::config::{Config, ListenTransport, Listener};
 use crate::net::{BindError, Offload, SocketOptions, TcpListener, UdpSocket};
 
 /// What one worker listens with.
@@ -16,6 +16,8 @@ use crate::net::{BindError, Offload, SocketOptions, TcpListener, UdpSocket};
 pub(super) struct WorkerListeners {
     /// By the number of their link.
     pub(super) datagrams: Vec<UdpSocket>,
+    /// Those that speak DTLS.
+    pub(super) sealed: Vec<UdpSocket>,
     pub(super) connections: Vec<Acceptor>,
 }
 
@@ -57,10 +59,12 @@ pub(super) fn listen(
         // The first worker's socket settles the port, where the configuration leaves it open.
         let mut addr = listener.addr;
         for worker in &mut sockets {
-            let opened = if listener.transport.is_stream() {
-                worker.accept_at(addr, config.streams.keepalive, &opening)
-            } else {
-                worker.receive_at(addr, &options)
+            let opened = match listener.transport {
+                ListenTransport::Udp => receive_at(addr, &options, &mut worker.datagrams),
+                ListenTransport::Dtls => receive_at(addr, &options, &mut worker.sealed),
+                ListenTransport::Tcp | ListenTransport::Tls | ListenTransport::Auto => {
+                    worker.accept_at(addr, config.streams.keepalive, &opening)
+                }
             };
             addr = opened.map_err(|source| failed(listener, source))?;
         }
@@ -70,17 +74,6 @@ pub(super) fn listen(
 }
 
 impl WorkerListeners {
-    fn receive_at(
-        &mut self,
-        addr: SocketAddr,
-        options: &SocketOptions,
-    ) -> Result<SocketAddr, BindError> {
-        let socket = UdpSocket::listen(addr, options)?;
-        let bound = socket.local_addr();
-        self.datagrams.push(socket);
-        Ok(bound)
-    }
-
     fn accept_at(
         &mut self,
         addr: SocketAddr,
@@ -95,6 +88,17 @@ impl WorkerListeners {
         });
         Ok(bound)
     }
+}
+
+fn receive_at(
+    addr: SocketAddr,
+    options: &SocketOptions,
+    sockets: &mut Vec<UdpSocket>,
+) -> Result<SocketAddr, BindError> {
+    let socket = UdpSocket::listen(addr, options)?;
+    let bound = socket.local_addr();
+    sockets.push(socket);
+    Ok(bound)
 }
 
 fn failed(listener: &Listener, source: BindError) -> StartError {

@@ -45,6 +45,7 @@ impl WorkerStart {
             counters: self.relay.counters(),
             unsent: Arc::default(),
             listeners: Arc::clone(&self.listeners),
+            sealed: Arc::clone(&self.streams.sealed),
             streams: Arc::clone(&self.streams.counters),
             heart: self.heart.clone(),
         };

@@ -17,6 +17,7 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
+use super::dtls;
 use crate::certificate::{Certificate, CertificateError};
 use crate::config::{CertificateFiles, Disk, FileFault, Files, TextFile, TlsOptions, TlsVersion};
 use crate::ops::metrics::CertificateExpiry;
@@ -33,6 +34,8 @@ pub struct Certificates {
     files: Vec<CertificateFiles>,
     live: Arc<Live>,
     server_config: Arc<ServerConfig>,
+    /// Whether every certificate has to be good for DTLS.
+    speaks_dtls: bool,
 }
 
 /// Why a certificate cannot be taken into service.
@@ -54,6 +57,18 @@ pub enum LoadError {
         /// What is wrong with it.
         error: CertificateError,
     },
+    /// The library for DTLS cannot use a certificate that the one for TLS can.
+    #[error("{}: OpenSSL cannot use it for DTLS", .path.display())]
+    Dtls {
+        /// The file of its chain.
+        path: PathBuf,
+    },
+    /// A listener is to speak DTLS, which was left out of this build.
+    #[error("this build speaks no DTLS: it lacks the cargo feature `dtls`")]
+    DtlsNotBuilt,
+    /// DTLS cannot be set up at all.
+    #[error("DTLS cannot be set up: OpenSSL refuses to work")]
+    DtlsUnusable,
     /// TLS cannot be set up at all.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -83,6 +98,7 @@ impl Certificates {
         Ok(Self {
             files: options.certificates.clone(),
             server_config: Arc::new(server_config(options.min_version, &live)?),
+            speaks_dtls: false,
             live,
         })
     }
@@ -91,6 +107,22 @@ impl Certificates {
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server_config)
+    }
+
+    /// What every DTLS session is made with: a reload changes what its handshakes are answered with. Cookies are made
+    /// with `key`, which is as good as random.
+    ///
+    /// # Errors
+    ///
+    /// Where DTLS cannot be spoken, or not with one of the certificates.
+    pub(super) fn dtls(&mut self, key: &[u8; 32]) -> Result<dtls::Setup, LoadError> {
+        let live = Arc::clone(&self.live);
+        let setup = dtls::Setup::new(key, move |host| live.0.load().named(host)?.identity.clone())?;
+        for (files, entry) in self.files.iter().zip(&self.live.0.load().entries) {
+            entry.check_for_dtls(files)?;
+        }
+        self.speaks_dtls = true;
+        Ok(setup)
     }
 
     /// Looks at the files and takes into service what has changed there. Each certificate is renewed by itself: what is
@@ -106,7 +138,13 @@ impl Certificates {
         let mut outcome = Reload::default();
         let mut entries = self.live.0.load().entries.clone();
         for (files, entry) in self.files.iter().zip(&mut entries) {
-            match renewed(files, entry, now) {
+            let checked = renewed(files, entry, now).and_then(|renewal| match renewal {
+                Some(renewal) if self.speaks_dtls => {
+                    renewal.check_for_dtls(files).map(|()| Some(renewal))
+                }
+                renewal => Ok(renewal),
+            });
+            match checked {
                 Ok(None) => {}
                 Ok(Some(renewal)) => {
                     outcome.renewed.push(renewal.expiry());
@@ -209,9 +247,11 @@ impl<'f> Source<'f> {
 
     fn certificate(&self, now: UnixTime) -> Result<Entry, LoadError> {
         let parsed = Certificate::parse(&self.chain.text, &self.key.text, now);
+        let texts = (self.chain.text.as_str(), self.key.text.as_str());
         Ok(Entry {
             name: self.files.chain.display().to_string().into(),
             certificate: Arc::new(parsed.map_err(|error| self.files.refused(error))?),
+            identity: dtls::Identity::new(texts),
             digest: self.digest(),
         })
     }
@@ -245,10 +285,22 @@ impl CertificateFiles {
 struct Entry {
     name: Arc<str>,
     certificate: Arc<Certificate>,
+    /// It for DTLS, where the library for that can use it.
+    identity: Option<dtls::Identity>,
     digest: Digest,
 }
 
 impl Entry {
+    /// # Errors
+    ///
+    /// [`LoadError::Dtls`] where it cannot be served over DTLS.
+    fn check_for_dtls(&self, files: &CertificateFiles) -> Result<(), LoadError> {
+        let refused = || LoadError::Dtls {
+            path: files.chain.clone(),
+        };
+        self.identity.as_ref().map(|_| ()).ok_or_else(refused)
+    }
+
     fn expiry(&self) -> CertificateExpiry {
         CertificateExpiry {
             name: Arc::clone(&self.name),
@@ -269,6 +321,13 @@ impl Table {
     fn new(entries: Vec<Entry>) -> Result<Self, rustls::Error> {
         let tickets = Ticketer::new()?;
         Ok(Self { entries, tickets })
+    }
+
+    /// The first certificate for a host, or else the default.
+    fn named(&self, host: Option<&str>) -> Option<&Entry> {
+        let is_named = |entry: &&Entry| host.is_some_and(|host| entry.certificate.names(host));
+        let mut entries = self.entries.iter();
+        entries.find(is_named).or_else(|| self.entries.first())
     }
 
     /// The certificate for a host, or else the default; where there are several, the first that the client can verify,
@@ -319,4 +378,4 @@ impl ProducesTickets for Live {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

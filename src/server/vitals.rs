@@ -31,6 +31,8 @@ pub(super) struct WorkerVitals {
     /// Datagrams that were not sent, for whatever reason.
     pub(super) unsent: Arc<Counter>,
     pub(super) listeners: Arc<[UdpSocket]>,
+    /// Those that speak DTLS.
+    pub(super) sealed: Arc<[UdpSocket]>,
     pub(super) streams: Arc<StreamCounters>,
     pub(super) heart: Heart,
 }
@@ -101,6 +103,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
         counters,
         unsent,
         listeners,
+        sealed,
         streams,
         heart: _,
     } = worker;
@@ -110,10 +113,11 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     add_all(&mut to.dropped, &counters.drops);
     add_traffic(&mut to.client_to_peer, &counters.to_peers);
     add_traffic(&mut to.peer_to_client, &counters.to_clients);
-    to.send_drops += unsent.value();
+    to.send_drops += unsent.value() + streams.unsent.value();
     add_connections(streams, &mut to.connections);
     let drops = listeners
         .iter()
+        .chain(&**sealed)
         .filter_map(|listener| listener.receive_drops().ok());
     to.receive_drops += drops.map(u64::from).sum::<u64>();
     for (sum, counter) in to

@@ -63,6 +63,8 @@ pub(super) struct Worker {
     copied: usize,
     /// Datagrams that were not sent, for whatever reason.
     unsent: Arc<Counter>,
+    /// Where what came over DTLS is opened.
+    opened: Vec<u8>,
     /// Where an ICMP error's indication is written.
     scratch: Box<[u8; MIN_BUFFER]>,
 }
@@ -89,6 +91,7 @@ impl Worker {
             batch: Batch::new(BATCH),
             copied: 0,
             unsent,
+            opened: Vec::new(),
             scratch: Box::new([0; MIN_BUFFER]),
         })
     }
@@ -204,6 +207,7 @@ impl Worker {
                     self.serve_peer(now, number, ready);
                     packets += Moderation::QUEUE;
                 }
+                Key::Sealed(number) => packets += self.receive_sealed(now, number),
                 Key::Waker => self.take_handed(now),
             }
         }
@@ -223,6 +227,9 @@ impl Worker {
         let share = (SHARE / self.listeners.len().max(1)).max(1);
         for number in (0..).take(self.listeners.len()) {
             self.receive(now, Key::Listener(number), share);
+        }
+        for number in 0..self.streams.dtls().map_or(0, |dtls| dtls.listeners()) {
+            self.receive_sealed(now, number);
         }
         if self.batch.is_full() {
             self.flush(now);
@@ -285,6 +292,7 @@ impl Worker {
                 | Key::PeerAcceptor(_)
                 | Key::Peer(_)
                 | Key::Data(_)
+                | Key::Sealed(_)
                 | Key::Waker => break,
             }
         }
@@ -295,7 +303,9 @@ impl Worker {
     fn deliver(&mut self, now: Now, to: &FiveTuple, bytes: &[u8]) {
         match to.transport() {
             Transport::Udp => self.copy(now, to_client(to), bytes),
-            Transport::Tcp | Transport::Tls => self.streams.relay(now.tick, to, bytes),
+            Transport::Tcp | Transport::Tls | Transport::Dtls => {
+                self.streams.relay(now.tick, to, bytes);
+            }
         }
     }
 
@@ -368,7 +378,7 @@ fn execute(batch: &mut Batch<Key>, verdict: Verdict, asked_by: Option<&FiveTuple
     }
 }
 
-/// Where a verdict sends to a client that is reached by a connection.
+/// Where a verdict sends to a client that is reached by a connection or a session.
 fn to_stream(verdict: &Verdict) -> Option<(&FiveTuple, Span)> {
     let Verdict::ToClient { to, span } = verdict else {
         return None;
@@ -399,6 +409,7 @@ fn socket<'s>(
         | Key::PeerAcceptor(_)
         | Key::Peer(_)
         | Key::Data(_)
+        | Key::Sealed(_)
         | Key::Waker => None,
     }
 }

@@ -36,7 +36,7 @@ def _call(world: World, relay: Relay, server: str) -> str:
         minted = [relay.mint(call="one", party=party, peers="call") for party in "ab"]
         alice = Party(0, world.client, server, minted[0])
         signalling.meet(converse, alice, Party(1, world.peer, RELAY, minted[1]))
-    return _unseen(capture.packets)
+    return unseen(capture.packets)
 
 
 def _uclient(world: World) -> str:
@@ -49,10 +49,10 @@ def _uclient(world: World) -> str:
         )  # fmt: skip
         client.communicate()
         echo.kill()
-    return _unseen(capture.packets)
+    return unseen(capture.packets)
 
 
-def _unseen(packets: list[Packet]) -> str:
+def unseen(packets: list[Packet]) -> str:
     """Checks that nothing in the packets tells of the client."""
     _uniform(packets, expected=20)
     for address in (CLIENT, CLIENT6):

@@ -63,6 +63,14 @@ transport = "tls"
 chain_file = "{{certificates.chain}}"
 key_file = "{{certificates.key}}"
 """
+DTLS = f"""\
+[[listen]]
+addr = "0.0.0.0:{TLS_PORT}"
+transport = "dtls"
+[[listen]]
+addr = "[::]:{TLS_PORT}"
+transport = "dtls"
+"""
 # The clients of a test all come from one place, and come often.
 BUSY = """\
 [limits]
@@ -94,6 +102,7 @@ class Relay(AbstractContextManager):
         limits: str = BUSY,
         log: str = "info",
         certificates: Certificates | None = None,
+        dtls: bool = False,
     ):
         self._world = world
         self._binary = binary
@@ -101,6 +110,8 @@ class Relay(AbstractContextManager):
         self._level = log
         # It listens for TCP and TLS where there are any.
         self._certificates = certificates
+        # For DTLS as well, which takes a build that speaks it.
+        self._dtls = dtls
         self._directory = tempfile.TemporaryDirectory(prefix="veilturn-")
         self._files = Path(self._directory.name)
         self._secret = self._write("secret", SECRET)
@@ -179,6 +190,8 @@ class Relay(AbstractContextManager):
         config = CONFIG + self._limits
         if self._certificates is not None:
             config += STREAMS.format(certificates=self._certificates)
+        if self._dtls:
+            config += DTLS
         return config
 
     def _write(self, name: str, content: str) -> Path:

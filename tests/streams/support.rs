@@ -82,7 +82,7 @@ impl Relay {
         config.runtime.workers = 1;
         change(&mut config);
         let server = Server::start(&config).expect("a relay on loopback");
-        let &[udp, tcp, tls, auto] = server.listeners() else {
+        let &[udp, tcp, tls, auto, ..] = server.listeners() else {
             panic!("four listeners")
         };
         Self {

@@ -37,7 +37,7 @@ veilturn.toml:2:1: error: relam: unknown key (did you mean "realm"?)
 veilturn.toml:3:1: error: listen[0].addr: missing: the address and port to listen on
 veilturn.toml:4:1: error: listen[0].adr: unknown key (did you mean "addr"?)
 veilturn.toml:6:8: error: listen[1].addr: "192.0.2.1" is not an address with a port, such as "0.0.0.0:3478" or "[::]:3478"
-veilturn.toml:7:13: error: listen[1].transport: "tdp" is not one of udp, tcp, tls, auto (did you mean "tcp"?)
+veilturn.toml:7:13: error: listen[1].transport: "tdp" is not one of udp, tcp, tls, auto, dtls (did you mean "tcp"?)
 veilturn.toml:9:9: error: relay.ports: "49152:65535" is not a port or a range of ports, such as "53" or "49152-65535"
 veilturn.toml:10:17: error: relay.ipv4.bind: an unspecified address cannot be relayed from: peers know a client by this one address, so name it
 veilturn.toml:10:28: error: relay.ipv4.advertize: unknown key (did you mean "advertise"?)
@@ -54,6 +54,21 @@ veilturn.toml:22:14: error: auth.secret[1].value_file: cannot read /nowhere: no 
 veilturn.toml:24:15: error: limits.allocations: "-1" is not a whole number from 0 to 4294967295
 veilturn.toml:25:8: error: limits.rate: "4mb" is not "unlimited" or a rate in bits per second, such as "500kbit" or "4mbit""#;
     assert_eq!(findings(text), expected);
+}
+
+#[test]
+#[cfg(not(feature = "dtls"))]
+fn a_listener_for_dtls_is_refused_by_a_build_without_it() {
+    let text = format!("{MINIMAL}\n[[listen]]\naddr = \"192.0.2.1:5349\"\ntransport = \"dtls\"\n");
+    let found = findings(&text);
+    assert!(
+        found.contains("listen[1].transport: this build speaks no DTLS"),
+        "{found}"
+    );
+    assert!(
+        found.contains("cargo build --release --features dtls"),
+        "{found}"
+    );
 }
 
 #[test]

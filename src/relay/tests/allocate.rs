@@ -77,6 +77,7 @@ fn another_listener_or_transport_is_another_allocation() {
         link(1, Transport::Udp),
         link(0, Transport::Tcp),
         link(0, Transport::Tls),
+        link(0, Transport::Dtls),
         five_tuple(addr("24.0.0.9:40001")),
     ];
     let credential = world.credential("alice", 3600);
@@ -86,7 +87,7 @@ fn another_listener_or_transport_is_another_allocation() {
 
     relayed.sort_unstable();
     relayed.dedup();
-    assert_eq!((relayed.len(), world.relays[0].allocations()), (6, 6));
+    assert_eq!((relayed.len(), world.relays[0].allocations()), (7, 7));
 }
 
 /// AL-07.

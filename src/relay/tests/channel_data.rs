@@ -92,7 +92,12 @@ fn a_channel_is_of_no_use_to_another_client() {
 // CD-06, SD-09
 #[test]
 fn data_of_every_size_reaches_a_datagram_client_unpadded_and_a_stream_client_padded_with_zeros() {
-    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+    for transport in [
+        Transport::Udp,
+        Transport::Dtls,
+        Transport::Tcp,
+        Transport::Tls,
+    ] {
         let mut world = World::new();
         let mut alice = world.client("alice");
         alice.at.link.transport = transport;
@@ -102,7 +107,7 @@ fn data_of_every_size_reaches_a_datagram_client_unpadded_and_a_stream_client_pad
         for size in SIZES {
             let data = pattern(size);
             let came = peer_sends(&mut world, PEER4, relayed, &data);
-            if transport == Transport::Udp && size == 65_507 {
+            if !transport.is_stream() && size == 65_507 {
                 let whole = Outcome::Dropped(DropReason::TooLarge);
                 assert_eq!(came, whole, "no datagram holds that and a header");
             } else {

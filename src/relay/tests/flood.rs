@@ -158,7 +158,7 @@ fn answers_on_connections_cost_no_budget() {
     let mut world = World::with(sparing());
     let challenge = message(Class::Request, Method::ALLOCATE, |_| ());
     let binding = message(Class::Request, Method::BINDING, |_| ());
-    for transport in [Transport::Tcp, Transport::Tls] {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Dtls] {
         let mut from = five_tuple(addr(STRANGERS[0]));
         from.link.transport = transport;
         for request in [&challenge, &binding].into_iter().cycle().take(200) {

@@ -430,13 +430,18 @@ fn a_call_is_not_heard_by_another_call() {
 }
 
 #[test]
-fn a_stream_is_written_to_by_its_own_worker_alone() {
-    for workers in [1, 2] {
+fn a_stream_or_a_session_is_written_to_by_its_own_worker_alone() {
+    for (workers, transport) in [
+        (1, Transport::Tls),
+        (2, Transport::Tls),
+        (1, Transport::Dtls),
+        (2, Transport::Dtls),
+    ] {
         let mut world = World::of(with_hairpin(), workers, 7);
         let (mut alice, at_alice) = party(&mut world, 0, "a");
         let mut bob = world.client(&World::party("7", "b", PeerScope::Call));
         bob.worker = usize::from(workers) - 1;
-        bob.at.link.transport = Transport::Tls;
+        bob.at.link.transport = transport;
         let at_bob = for_an_hour(&mut world, &mut bob, |_| ());
         assert_eq!(bob.bind(&mut world, 0x4abc, at_alice).code, 0);
         assert_eq!(alice.bind(&mut world, 0x4000, at_bob).code, 0);

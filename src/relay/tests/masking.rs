@@ -70,6 +70,7 @@ fn a_peer_is_sent_the_data_and_nothing_of_the_client_whatever_its_transport() {
         ("24.0.7.7:5000", Transport::Udp),
         ("24.0.7.7:5000", Transport::Tcp),
         ("24.0.7.7:5000", Transport::Tls),
+        ("24.0.7.7:5000", Transport::Dtls),
         ("[2600:7::7]:5000", Transport::Udp),
         ("[2600:7::7]:5000", Transport::Tls),
     ] {

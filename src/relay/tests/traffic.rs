@@ -47,7 +47,7 @@ pub(super) fn heard(outcome: Outcome) -> (FiveTuple, Heard) {
     let heard = match ChannelData::parse(&bytes) {
         Ok(frame) => {
             let padded = match to.transport() {
-                Transport::Udp => frame.payload.len(),
+                Transport::Udp | Transport::Dtls => frame.payload.len(),
                 Transport::Tcp | Transport::Tls => frame.payload.len().next_multiple_of(4),
             };
             assert_eq!(bytes.len(), 4 + padded, "header, data and padding");

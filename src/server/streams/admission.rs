@@ -24,7 +24,7 @@ struct Open {
 }
 
 /// The place of one connection, free again when this is dropped.
-pub(super) struct Ticket {
+pub(in crate::server) struct Ticket {
     admission: Arc<Admission>,
     prefix: Option<IpAddr>,
 }
@@ -39,7 +39,7 @@ impl Admission {
     }
 
     /// A place for one connection, of a client who is yet to be known.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Ticket, CloseReason> {
+    pub(in crate::server) fn admit(self: &Arc<Self>) -> Result<Ticket, CloseReason> {
         let mut open = self.open();
         if open.total >= self.connections_max {
             return Err(CloseReason::Full);
@@ -59,7 +59,7 @@ impl Admission {
 
 impl Ticket {
     /// Counts the connection among those of its client's prefix. To be called once.
-    pub(super) fn count_for(&mut self, client: IpAddr) -> Result<(), CloseReason> {
+    pub(in crate::server) fn count_for(&mut self, client: IpAddr) -> Result<(), CloseReason> {
         debug_assert!(self.prefix.is_none(), "a connection has one client");
         let prefix = prefix(client);
         let mut open = self.admission.open();

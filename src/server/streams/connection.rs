@@ -70,6 +70,7 @@ impl Connection {
         self.client.link.transport = match self.pipe.speaks() {
             Speaks::Unknown | Speaks::Tcp => Transport::Tcp,
             Speaks::Tls => Transport::Tls,
+            Speaks::Dtls => Transport::Dtls,
         };
         let Some(origin) = received.origin else {
             return Ok(received);

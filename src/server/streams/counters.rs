@@ -18,6 +18,8 @@ pub(crate) struct StreamCounters {
     pub(crate) peers: Counter,
     /// Frames of media dropped: because too many bytes waited for the client to read, and because they waited too long.
     pub(crate) media_dropped: [Counter; 2],
+    /// Datagrams of DTLS that were not sent, for whatever reason.
+    pub(crate) unsent: Counter,
 }
 
 impl StreamCounters {
@@ -39,11 +41,13 @@ pub(crate) enum Speaks {
     Tcp,
     /// TURN inside TLS.
     Tls,
+    /// TURN inside DTLS: a session, bounded like a connection.
+    Dtls,
 }
 
 impl Speaks {
     /// All, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::Unknown, Self::Tcp, Self::Tls];
+    pub(crate) const ALL: [Self; 4] = [Self::Unknown, Self::Tcp, Self::Tls, Self::Dtls];
 
     /// The value of the metric's `transport` label.
     pub(crate) const fn label(self) -> &'static str {
@@ -51,6 +55,7 @@ impl Speaks {
             Self::Unknown => "unknown",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Dtls => "dtls",
         }
     }
 }

@@ -3,41 +3,48 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::ConnectionId;
 use crate::time::Tick;
 
 /// Entries of connections that are gone which are always put up with.
 const STALE: usize = 64;
 
-/// Deadlines, earliest first. O(log n) to push and pop.
-#[derive(Debug, Default)]
-pub(super) struct Deadlines {
+/// Deadlines, earliest first, of what `I` names. O(log n) to push and pop.
+#[derive(Debug)]
+pub(in crate::server) struct Deadlines<I> {
     /// One entry for each open connection, and stale ones of connections that are gone, fewer than the others and
     /// [`STALE`] together.
-    heap: BinaryHeap<Reverse<(Tick, ConnectionId)>>,
+    heap: BinaryHeap<Reverse<(Tick, I)>>,
 }
 
-impl Deadlines {
-    pub(super) fn push(&mut self, at: Tick, id: ConnectionId) {
+impl<I: Copy + Ord> Deadlines<I> {
+    pub(in crate::server) fn push(&mut self, at: Tick, id: I) {
         self.heap.push(Reverse((at, id)));
     }
 
     /// The earliest.
-    pub(super) fn next(&self) -> Option<Tick> {
+    pub(in crate::server) fn next(&self) -> Option<Tick> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes an entry whose deadline has come.
-    pub(super) fn pop_due(&mut self, now: Tick) -> Option<ConnectionId> {
+    pub(in crate::server) fn pop_due(&mut self, now: Tick) -> Option<I> {
         self.next().filter(|at| *at <= now)?;
         self.heap.pop().map(|Reverse((_, id))| id)
     }
 
     /// Forgets the entries of connections that are gone, where there are more of them than of the `open` ones: costs as
     /// much as was pushed since the last time.
-    pub(super) fn sweep(&mut self, open: usize, is_open: impl Fn(ConnectionId) -> bool) {
+    pub(in crate::server) fn sweep(&mut self, open: usize, is_open: impl Fn(I) -> bool) {
         if self.heap.len() > 2 * open + STALE {
             self.heap.retain(|Reverse((_, id))| is_open(*id));
+        }
+    }
+}
+
+impl<I: Ord> Default for Deadlines<I> {
+    fn default() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
         }
     }
 }
@@ -45,6 +52,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::streams::ConnectionId;
 
     #[test]
     fn deadlines_come_in_their_order_and_not_before() {

@@ -1,4 +1,5 @@
-//! The stream clients of one worker: TCP and TLS connections as state machines over non-blocking sockets.
+//! The stream clients of one worker: TCP and TLS connections as state machines over non-blocking sockets. DTLS sessions
+//! are theirs as well, as far as a worker can tell: they are bounded, timed and answered together with the connections.
 //!
 //! [`Streams`] is driven by the worker like the batch is: something is readable, [`Streams::receive`] hands out the
 //! frames that are complete, the core gives a verdict on each, [`Streams::answer`] and [`Streams::relay`] queue what it
@@ -29,10 +30,12 @@ use std::sync::Arc;
 pub(super) use self::acceptors::Acceptor;
 use self::acceptors::{Acceptors, Outcome};
 pub(super) use self::admission::Admission;
+#[cfg(feature = "dtls")]
+pub(super) use self::admission::Ticket;
 use self::backlog::{Backlog, Bounds};
 use self::connection::{Connection, ConnectionId, Connections};
 pub(super) use self::counters::{CloseReason, Speaks, StreamCounters};
-use self::deadlines::Deadlines;
+pub(super) use self::deadlines::Deadlines;
 pub(super) use self::handover::{Doors, WAITING};
 use self::handshakes::Handshakes;
 use self::inbound::FrameBounds;
@@ -42,9 +45,10 @@ pub(super) use self::peers::{PeerNews, Ready};
 pub(super) use self::pipe::Opening;
 use self::pipe::{Buffers, Pipe, READ_MAX};
 use self::tls::SEAL_BUFFER;
+use super::dtls::{Dtls, Setup};
 use super::sockets::Key;
 use crate::config::StreamOptions;
-use crate::net::{Accepted, HEADROOM, Interest, Poller};
+use crate::net::{Accepted, HEADROOM, Interest, Poller, UdpSocket};
 use crate::relay::FiveTuple;
 use crate::time::Tick;
 
@@ -59,6 +63,9 @@ pub(super) struct StreamStart {
     pub(super) admission: Arc<Admission>,
     pub(super) counters: Arc<StreamCounters>,
     pub(super) doors: Doors,
+    /// What DTLS is spoken with, and the listeners that speak it, if there are any.
+    pub(super) dtls: Option<Setup>,
+    pub(super) sealed: Arc<[UdpSocket]>,
 }
 
 /// The connections of one worker.
@@ -76,7 +83,9 @@ pub(super) struct Streams {
     peers: Peers,
     /// The ways to the other workers.
     doors: Doors,
-    deadlines: Deadlines,
+    deadlines: Deadlines<ConnectionId>,
+    /// Where a listener speaks DTLS.
+    dtls: Option<Dtls>,
     /// Connections with something to send that the socket is not known to refuse.
     dirty: Vec<u32>,
     /// Connections that are about to be closed.
@@ -98,6 +107,8 @@ impl Streams {
     /// Where a listener cannot be watched.
     pub(super) fn new(start: StreamStart, poller: Rc<Poller>) -> io::Result<Self> {
         let options = start.options;
+        let dtls = start.dtls.clone();
+        let dtls = dtls.map(|setup| Dtls::new(setup, &start, &poller));
         Ok(Self {
             options,
             bounds: Bounds {
@@ -112,6 +123,7 @@ impl Streams {
             peers: Peers::default(),
             doors: start.doors,
             deadlines: Deadlines::default(),
+            dtls: dtls.transpose()?,
             dirty: Vec::new(),
             ending: Vec::new(),
             handshakes: Handshakes::default(),
@@ -242,7 +254,7 @@ impl Streams {
             return Some(connection.client);
         }
         self.call_handshakes();
-        None
+        self.dtls.as_mut().and_then(Dtls::reap)
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
@@ -251,6 +263,7 @@ impl Streams {
             self.deadlines.next(),
             self.acceptors.poll_timeout(),
             self.next_leave(),
+            self.dtls.as_ref().and_then(Dtls::poll_timeout),
         ];
         due.into_iter().flatten().min()
     }
@@ -276,6 +289,9 @@ impl Streams {
                 self.end(id.slot, CloseReason::Idle);
             }
         }
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now, allocated);
+        }
     }
 
     /// Ends every connection. [`Self::reap`] closes them.
@@ -283,6 +299,14 @@ impl Streams {
         for number in self.connections.slots() {
             self.end(number, CloseReason::Stopping);
         }
+        if let Some(dtls) = &mut self.dtls {
+            dtls.shut_down();
+        }
+    }
+
+    /// The sessions of DTLS, where a listener speaks it.
+    pub(super) const fn dtls(&mut self) -> Option<&mut Dtls> {
+        self.dtls.as_mut()
     }
 
     /// Opens a connection that was accepted, where there is room for it. The newest is the one that is refused: those

@@ -3,7 +3,7 @@
 use super::backlog::{Backlog, Bounds, Dropped};
 use super::{CloseReason, Streams};
 use crate::net::Interest;
-use crate::relay::FiveTuple;
+use crate::relay::{FiveTuple, Transport};
 use crate::server::sockets::Key;
 use crate::time::Tick;
 
@@ -17,6 +17,9 @@ const SPARE_BYTES: usize = 2 * COLLECT_MAX;
 impl Streams {
     /// Queues an answer.
     pub(in crate::server) fn answer(&mut self, now: Tick, to: &FiveTuple, bytes: &[u8]) {
+        if to.transport() == Transport::Dtls {
+            return self.seal(to, bytes);
+        }
         self.queue(now, to, |backlog, _| {
             let fits = backlog.answer(bytes);
             (Dropped::default(), (!fits).then_some(CloseReason::Unread))
@@ -25,6 +28,9 @@ impl Streams {
 
     /// Queues application data.
     pub(in crate::server) fn relay(&mut self, now: Tick, to: &FiveTuple, bytes: &[u8]) {
+        if to.transport() == Transport::Dtls {
+            return self.seal(to, bytes);
+        }
         self.queue(now, to, |backlog, bounds| {
             (backlog.media(now, bytes, bounds), None)
         });
@@ -37,6 +43,9 @@ impl Streams {
 
     /// Sends what was queued.
     pub(in crate::server) fn flush(&mut self, now: Tick) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.flush();
+        }
         while let Some(number) = self.dirty.pop() {
             // What was collected may have been sent already.
             let found = self.connections.get_mut(number);
@@ -73,6 +82,13 @@ impl Streams {
         if self.spare.len() < SPARE_BACKLOGS {
             backlog.reset(SPARE_BYTES);
             self.spare.push(backlog);
+        }
+    }
+
+    /// Queues what is for a session: like any datagram, it is gone where it cannot leave with the next flush.
+    fn seal(&mut self, to: &FiveTuple, bytes: &[u8]) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.seal(to, bytes);
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Peers {
     /// The places of those that are open, by what the core calls them.
     numbers: HashMap<ConnectionToken, u32>,
     /// When to ask for leave again: at most one entry for each direction of each, and stale ones.
-    deadlines: Deadlines,
+    deadlines: Deadlines<ConnectionId>,
     opened: u32,
 }
 

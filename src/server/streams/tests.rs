@@ -355,6 +355,8 @@ impl World {
             admission: Arc::new(Admission::new(&options)),
             counters: Arc::clone(&counters),
             doors,
+            dtls: None,
+            sealed: Arc::new([]),
         };
         Self {
             streams: Streams::new(start, Rc::clone(&poller)).unwrap(),
@@ -406,6 +408,7 @@ impl World {
                 | Key::PeerAcceptor(_)
                 | Key::Peer(_)
                 | Key::Data(_)
+                | Key::Sealed(_)
                 | Key::Waker) => {
                     panic!("{other:?} is not watched")
                 }

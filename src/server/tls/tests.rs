@@ -293,13 +293,13 @@ fn expiry_is_told_by_the_name_of_the_file() {
 }
 
 /// Certificates in files, and the options that name them.
-struct Folder {
+pub(in crate::server) struct Folder {
     root: TempDir,
     options: TlsOptions,
 }
 
 impl Folder {
-    fn with(issued: &[&Issued]) -> Self {
+    pub(in crate::server) fn with(issued: &[&Issued]) -> Self {
         let mut folder = Self {
             root: tempfile::tempdir().unwrap(),
             options: options(Vec::new()),
@@ -315,11 +315,11 @@ impl Folder {
         folder
     }
 
-    fn load(&self) -> Certificates {
+    pub(in crate::server) fn load(&self) -> Certificates {
         Certificates::load(&self.options, NOW).unwrap()
     }
 
-    fn write(&self, place: usize, issued: &Issued) {
+    pub(in crate::server) fn write(&self, place: usize, issued: &Issued) {
         fs::write(self.chain(place), &issued.chain).unwrap();
         fs::write(self.key(place), &issued.key).unwrap();
     }

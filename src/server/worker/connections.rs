@@ -1,8 +1,9 @@
-//! The half of a worker that serves connections: clients on streams, and the peers of TCP relays.
+//! The half of a worker that serves connections: clients on streams, those with sessions of DTLS, and the peers of TCP
+//! relays.
 
 use super::Worker;
 use crate::net::Envelope;
-use crate::relay::{ConnectionToken, Verdict};
+use crate::relay::{ConnectionToken, FiveTuple, Verdict};
 use crate::server::host::WorkerHost;
 use crate::server::sockets::Key;
 use crate::server::streams::{Inbound, PeerNews, Ready, WAITING};
@@ -27,27 +28,6 @@ impl Worker {
                 .relay
                 .on_client(now, &from, &mut frame.packet(), &mut host);
             match verdict {
-                Verdict::Reply(span) => {
-                    self.streams
-                        .answer(now.tick, &from, &frame.buffer()[span.range()]);
-                }
-                Verdict::ToClient { to, span } => {
-                    self.deliver(now, &to, &frame.buffer()[span.range()]);
-                }
-                Verdict::ToPeer {
-                    from,
-                    to,
-                    span,
-                    dont_fragment,
-                } => {
-                    let envelope = Envelope {
-                        socket: Key::Relay(from.0),
-                        to: to.reveal(),
-                        source: None,
-                        dont_fragment,
-                    };
-                    self.copy(now, envelope, &frame.buffer()[span.range()]);
-                }
                 Verdict::Splice { answer, connection } => {
                     // An answer to ConnectionBind is short, and these are rare.
                     let answer = frame.buffer()[answer.range()].to_vec();
@@ -58,11 +38,64 @@ impl Worker {
                     self.streams.hand_over(now.tick, inbound, worker);
                     return frames;
                 }
-                Verdict::Drop(_) | Verdict::Later => {}
+                Verdict::Reply(_)
+                | Verdict::ToClient { .. }
+                | Verdict::ToPeer { .. }
+                | Verdict::Drop(_)
+                | Verdict::Later => self.execute_copy(now, verdict, &from, frame.buffer()),
             }
         }
         self.streams.finish(now.tick, inbound);
         frames
+    }
+
+    /// Takes what arrived at a listener that speaks DTLS; returns how many messages that were.
+    pub(super) fn receive_sealed(&mut self, now: Now, number: u32) -> usize {
+        if let Some(dtls) = self.streams.dtls() {
+            dtls.receive(number);
+        }
+        let mut opened = std::mem::take(&mut self.opened);
+        let mut messages = 0;
+        while let Some(dtls) = self.streams.dtls()
+            && let Some((from, mut packet)) = dtls.next_message(now.tick, &mut opened)
+        {
+            messages += 1;
+            let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
+            let verdict = self.relay.on_client(now, &from, &mut packet, &mut host);
+            self.execute_copy(now, verdict, &from, &opened);
+        }
+        self.opened = opened;
+        messages
+    }
+
+    /// Queues what the core decided about a message in `buffer`, which lies outside the batch.
+    fn execute_copy(&mut self, now: Now, verdict: Verdict, asked_by: &FiveTuple, buffer: &[u8]) {
+        match verdict {
+            Verdict::Reply(span) => {
+                self.streams
+                    .answer(now.tick, asked_by, &buffer[span.range()]);
+            }
+            Verdict::ToClient { to, span } => self.deliver(now, &to, &buffer[span.range()]),
+            Verdict::ToPeer {
+                from,
+                to,
+                span,
+                dont_fragment,
+            } => {
+                let envelope = Envelope {
+                    socket: Key::Relay(from.0),
+                    to: to.reveal(),
+                    source: None,
+                    dont_fragment,
+                };
+                self.copy(now, envelope, &buffer[span.range()]);
+            }
+            // The last two only connections bring about.
+            Verdict::Drop(_)
+            | Verdict::Later
+            | Verdict::Splice { .. }
+            | Verdict::HandOver { .. } => {}
+        }
     }
 
     /// Joins a client's connection with a peer's.

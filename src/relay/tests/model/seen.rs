@@ -128,7 +128,7 @@ impl Seen {
     fn on_channel(to: FiveTuple, frame: &ChannelData<'_>, bytes: &[u8]) -> Self {
         let len = frame.payload.len();
         let padded = match to.transport() {
-            Transport::Udp => len,
+            Transport::Udp | Transport::Dtls => len,
             Transport::Tcp | Transport::Tls => len.next_multiple_of(4),
         };
         assert_eq!(bytes.len(), ChannelData::HEADER_LEN + padded, "padding");

@@ -23,11 +23,14 @@ fn tc_01_client_on_a_stream_is_given_a_listening_address() {
 }
 
 #[test]
-fn tc_01_client_of_udp_is_refused() {
-    let mut world = tcp_world();
-    let mut alice = world.ready("alice");
+fn tc_01_client_of_datagrams_is_refused() {
+    for transport in [Transport::Udp, Transport::Dtls] {
+        let mut world = tcp_world();
+        let mut alice = stream(&mut world, "alice");
+        alice.at.link.transport = transport;
 
-    assert_eq!(alice.refused(&mut world, Method::ALLOCATE, tcp), 400);
+        assert_eq!(alice.refused(&mut world, Method::ALLOCATE, tcp), 400);
+    }
 }
 
 #[test]

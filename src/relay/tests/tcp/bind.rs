@@ -55,14 +55,16 @@ fn tc_05_bound_connection_has_no_more_deadline() {
 }
 
 #[test]
-fn tc_06_bind_over_udp_is_refused() {
-    let mut world = tcp_world();
-    let (mut alice, relayed) = with_relay(&mut world, "alice");
-    let id = connected(&mut world, &mut alice, relayed, PEER);
-    let mut data = another_stream(&mut world, &alice);
-    data.at.link.transport = Transport::Udp;
+fn tc_06_bind_over_datagrams_is_refused() {
+    for transport in [Transport::Udp, Transport::Dtls] {
+        let mut world = tcp_world();
+        let (mut alice, relayed) = with_relay(&mut world, "alice");
+        let id = connected(&mut world, &mut alice, relayed, PEER);
+        let mut data = another_stream(&mut world, &alice);
+        data.at.link.transport = transport;
 
-    assert_eq!(bind_refused(&mut world, &mut data, id), 400);
+        assert_eq!(bind_refused(&mut world, &mut data, id), 400);
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use self::line::{Line, Wire};
 pub(super) use self::setup::{Identity, Setup};
 use super::sockets::Key;
 use super::streams::{
-    Admission, CloseReason, Deadlines, Speaks, StreamCounters, StreamStart, Ticket,
+    Admission, CloseReason, Deadlines, HANDSHAKES, Speaks, StreamCounters, StreamStart, Ticket,
 };
 use crate::config::StreamOptions;
 use crate::net::{HEADROOM, Interest, Poller};
@@ -43,10 +43,6 @@ const BUFFER: usize = HEADROOM + RECORD + 64;
 /// How often a handshake is looked at. The library retransmits a second after it has sent, or later.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Handshakes begun in one turn. Each costs up to a millisecond, which media would wait for; the client of another
-/// repeats its ClientHello.
-const HANDSHAKES: u32 = 4;
-
 /// The sessions of one worker. There are as many as [`Admission`] lets in, together with all connections.
 pub(super) struct Dtls {
     setup: Setup,
@@ -60,8 +56,8 @@ pub(super) struct Dtls {
     ending: Vec<FiveTuple>,
     /// How many sessions were opened.
     opened: u64,
-    /// Handshakes that may still be begun in this turn.
-    handshakes: u32,
+    /// Handshakes that may still be begun in this turn. The client of another repeats its ClientHello.
+    handshakes: usize,
     line: Rc<RefCell<Line>>,
     /// How many listeners it has.
     listeners: u32,

@@ -151,7 +151,7 @@ fn many_clients_at_once_are_begun_with_a_few_at_a_time() {
 
     server.receive();
 
-    assert_eq!(server.open(), u64::from(HANDSHAKES));
+    assert_eq!(server.open(), HANDSHAKES as u64);
 }
 
 //

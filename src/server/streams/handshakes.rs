@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::ConnectionId;
 
 /// Handshakes that are worked on in one turn. Each may cost a millisecond, which media would wait for.
-const SHARE: usize = 2;
+pub(in crate::server) const SHARE: usize = 2;
 
 /// Entries of connections that are gone which are always put up with.
 const STALE: usize = 64;

@@ -38,6 +38,8 @@ pub(super) use self::counters::{CloseReason, Speaks, StreamCounters};
 pub(super) use self::deadlines::Deadlines;
 pub(super) use self::handover::{Doors, WAITING};
 use self::handshakes::Handshakes;
+#[cfg(feature = "dtls")]
+pub(super) use self::handshakes::SHARE as HANDSHAKES;
 use self::inbound::FrameBounds;
 pub(super) use self::inbound::Inbound;
 use self::peers::Peers;

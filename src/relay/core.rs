@@ -175,7 +175,7 @@ impl Relay {
         if !self
             .shared
             .policy
-            .accepts_client(from.client.reveal(), relays)
+            .accepts_client(from.client.reveal(), from.transport(), relays)
         {
             return Err(DropReason::BadSource);
         }

@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use self::canonical::{embedded_ipv4, is_6to4_or_teredo};
 use self::prefixes::Prefixes;
+use super::Transport;
 use super::directory::RelayDirectory;
 use super::options::{PeerOptions, RelayAddress};
 use crate::auth::PeerScope;
@@ -189,17 +190,23 @@ impl PeerPolicy {
         }
     }
 
-    /// Whether a datagram from `source` can be a client's. It cannot where nothing can be sent back or only to a group,
-    /// where it comes out of this relay itself (a listener or a live relayed address), which would be a loop, or where
-    /// it came through 6to4 or Teredo (RFC 8656 section 21.4).
+    /// Whether what comes from `source` over `transport` can be a client's. It cannot where nothing can be sent back or
+    /// only to a group, where it comes out of this relay itself (a listener or a live relayed address), which would be
+    /// a loop, or where it came through 6to4 or Teredo (RFC 8656 section 21.4). No stream comes out of a listener: who
+    /// shares its address and port number has the port of another transport.
     #[must_use]
-    pub(super) fn accepts_client(&self, source: SocketAddr, directory: &RelayDirectory) -> bool {
+    pub(super) fn accepts_client(
+        &self,
+        source: SocketAddr,
+        transport: Transport,
+        directory: &RelayDirectory,
+    ) -> bool {
         let (ip, port) = (source.ip().to_canonical(), source.port());
         let local = SocketAddr::new(ip, port);
         port != 0
             && is_unicast(ip)
             && !is_6to4_or_teredo(ip)
-            && !self.is_own_socket(ip, port)
+            && (transport.is_stream() || !self.is_own_socket(ip, port))
             && directory.owner(self.to_advertised(local)).is_none()
     }
 

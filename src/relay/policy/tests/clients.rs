@@ -29,7 +29,7 @@ fn clients_that_cannot_be_are_refused() {
         ("127.0.0.1", 3478),
     ] {
         assert!(
-            !policy.accepts_client(at(ip, port), &directory),
+            !policy.accepts_client(at(ip, port), Transport::Udp, &directory),
             "{ip} {port}"
         );
     }
@@ -41,8 +41,23 @@ fn clients_that_cannot_be_are_refused() {
         "fe80::1",
         "::ffff:8.8.8.8",
     ] {
-        assert!(policy.accepts_client(at(ip, 4000), &directory), "{ip}");
+        assert!(
+            policy.accepts_client(at(ip, 4000), Transport::Udp, &directory),
+            "{ip}"
+        );
     }
+}
+
+#[test]
+fn a_stream_may_come_from_the_port_number_of_a_listener() {
+    let policy = policy(&PeerOptions {
+        own_sockets: vec![at("127.0.0.1", 3478)],
+        ..options()
+    });
+    let accepts = |transport| policy.accepts_client(at("127.0.0.1", 3478), transport, &directory());
+
+    assert!(accepts(Transport::Tcp) && accepts(Transport::Tls));
+    assert!(!accepts(Transport::Udp) && !accepts(Transport::Dtls));
 }
 
 #[test]
@@ -51,20 +66,20 @@ fn a_live_relayed_address_is_no_client() {
     let directory = directory();
     let sources = [RELAY_V4, BIND_V4, "::ffff:10.0.0.5", RELAY_V6].map(|ip| at(ip, 50_000));
 
-    assert!(
-        sources
-            .iter()
-            .all(|source| policy.accepts_client(*source, &directory))
-    );
+    assert!(sources.iter().all(|source| policy.accepts_client(
+        *source,
+        Transport::Udp,
+        &directory
+    )));
     directory.publish(at(RELAY_V4, 50_000), CallTag::NONE);
     directory.publish(at(RELAY_V6, 50_000), CallTag::NONE);
 
-    assert!(
-        !sources
-            .iter()
-            .any(|source| policy.accepts_client(*source, &directory))
-    );
-    assert!(policy.accepts_client(at(RELAY_V4, 50_001), &directory));
+    assert!(!sources.iter().any(|source| policy.accepts_client(
+        *source,
+        Transport::Udp,
+        &directory
+    )));
+    assert!(policy.accepts_client(at(RELAY_V4, 50_001), Transport::Udp, &directory));
 }
 
 #[test]

@@ -20,11 +20,18 @@ use zeroize::Zeroizing;
 use crate::auth::Secret;
 use crate::server::{Clock, StartError};
 
+/// The version, and what the build has beside the usual.
+const VERSION: &str = if cfg!(feature = "dtls") {
+    concat!(env!("CARGO_PKG_VERSION"), " (dtls)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// A standalone TURN/STUN relay that masks IP addresses.
 #[derive(Debug, Parser)]
 #[command(
     name = "veilturn",
-    version,
+    version = VERSION,
     propagate_version = true,
     arg_required_else_help = true
 )]

@@ -27,8 +27,8 @@ pub(super) fn listeners(root: &mut Section<'_, '_>) -> Vec<Found<Listener>> {
         if addr.port() == 0 {
             section.report(at.clone(), "addr", Cause::ListenerPortZero);
         } else if !seen.insert((addr, transport.is_stream())) {
-            // A port of UDP and the same port of TCP are two; DTLS has its port for itself.
-            section.report(at.clone(), "addr", Cause::Duplicate);
+            // A port of UDP and the same port of TCP are two.
+            section.report(at.clone(), "addr", Cause::ListenerTwice);
         }
         if is_group(addr.ip()) {
             section.report(at.clone(), "addr", Cause::NotUnicast);

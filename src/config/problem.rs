@@ -312,11 +312,18 @@ pub enum Cause {
     /// A listener whose port the system chooses.
     #[error("port 0 lets the system choose a port that no client can know")]
     ListenerPortZero,
+    /// A port for what cannot share it.
+    #[error(
+        "is given twice: udp and dtls need a port each, and so do tcp and tls, unless it is \"auto\""
+    )]
+    ListenerTwice,
     /// A listener for DTLS in a build that does not speak it.
-    #[error("this build speaks no DTLS: build it with `cargo build --release --features dtls`")]
+    #[error(
+        "this build speaks no DTLS: it takes one with the cargo feature `dtls` (`cargo build --release --features dtls`)"
+    )]
     DtlsNotBuilt,
     /// Upstreams of a listener that has no connections.
-    #[error("a PROXY header stands at the start of a connection, which UDP does not have")]
+    #[error("a PROXY header stands at the start of a connection, which UDP and DTLS do not have")]
     ProxyWithoutStream,
     /// Upstreams that are everybody.
     #[error(
@@ -363,12 +370,12 @@ pub enum Cause {
     // TLS.
     /// A listener that speaks TLS, and nothing to speak it with.
     #[error(
-        "missing: the listener {0} speaks TLS, which needs a [[tls.certificate]] with chain_file and key_file"
+        "missing: the listener {0} speaks TLS or DTLS, which needs a [[tls.certificate]] with chain_file and key_file"
     )]
     CertificateNeeded(std::net::SocketAddr),
     /// Certificates that no listener serves.
     #[error(
-        "no listener speaks TLS (transport = \"tls\" or \"auto\"), so that the certificates are not served"
+        "no listener speaks TLS (transport = \"tls\", \"auto\" or \"dtls\"), so that the certificates are not served"
     )]
     CertificateUnused,
     /// Too many certificates.

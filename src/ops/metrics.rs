@@ -323,7 +323,7 @@ fn traffic(snapshot: &Snapshot) -> [Family; 5] {
         ),
         counter(
             "veilturn_socket_send_drops_total",
-            "Datagrams that a socket did not send, for whatever reason.",
+            "Datagrams that a socket did not send, for whatever reason, or that found no DTLS session.",
             &[],
             single(snapshot.send_drops),
         ),
@@ -362,7 +362,7 @@ fn connections(connections: &Connections) -> [Family; 6] {
     [
         gauge(
             "veilturn_connections",
-            "Open connections of stream clients, by transport.",
+            "Open connections of stream clients and DTLS sessions, by transport.",
             &["transport"],
             counts(&connections.open),
         ),

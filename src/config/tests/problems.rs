@@ -241,7 +241,7 @@ const ADDITIONS: &str = r#"
 [peers]¶deny_ports = ["20-10"] | peers.deny_ports[0]: "20-10" is not a port
 [peers]¶deny_ports = [0] | peers.deny_ports[0]: "0" is not a port
 [peers]¶policy = "publc" | (did you mean "public"?)
-[[listen]]¶addr = "192.0.2.1:443"¶transport = "tcp"¶[[listen]]¶addr = "192.0.2.1:443"¶transport = "tcp" | listen[2].addr: is given twice
+[[listen]]¶addr = "192.0.2.1:443"¶transport = "tcp"¶[[listen]]¶addr = "192.0.2.1:443"¶transport = "tcp" | listen[2].addr: is given twice: udp and dtls need a port each
 [streams]¶connections = 0 | streams.connections: must be between 1 and 1000000
 [streams]¶handshake_timeout = "2m" | streams.handshake_timeout: must be between 1s and 1m
 [streams]¶send_queue = "64KiB" | streams.send_queue: must be between 128KiB and 64MiB

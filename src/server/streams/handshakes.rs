@@ -16,8 +16,8 @@ const STALE: usize = 64;
 /// The connections that wait for their turn.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    /// One entry for each connection that waits, and stale ones of connections that are gone: no more than twice the
-    /// open ones and [`STALE`].
+    /// One entry for each connection that waits, and stale ones of connections that are gone: no more than three
+    /// times the open ones and [`STALE`]: some have come to wait since the last sweep.
     waiting: VecDeque<ConnectionId>,
     /// Whose turn it is. At most [`SHARE`].
     called: Vec<ConnectionId>,

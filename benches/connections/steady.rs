@@ -255,7 +255,7 @@ fn spread(rounds: &[Vec<Turn>], get: impl Fn(&[Turn]) -> f64) -> Spread {
     let last = figures.len() - 1;
     Spread {
         low: figures[0],
-        median: figures[last / 2],
+        median: f64::midpoint(figures[last / 2], figures[last.div_ceil(2)]),
         high: figures[last],
     }
 }

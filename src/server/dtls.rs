@@ -12,6 +12,7 @@
 mod hello;
 mod line;
 mod setup;
+mod sieve;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use openssl::ssl::{ErrorCode, SslStream};
 use self::hello::ClientHello;
 use self::line::{Line, Wire};
 pub(super) use self::setup::{Identity, Setup};
+use self::sieve::Sieve;
 use super::sockets::Key;
 use super::streams::{
     Admission, CloseReason, Deadlines, HANDSHAKES, Speaks, StreamCounters, StreamStart, Ticket,
@@ -72,6 +74,7 @@ pub(super) struct Dtls {
 struct Session {
     id: SessionId,
     stream: SslStream<Wire>,
+    sieve: Sieve,
     /// The random of its ClientHello.
     random: [u8; 32],
     opened: Tick,
@@ -142,9 +145,15 @@ impl Dtls {
                 }
                 self.reading = None;
             }
-            let (from, datagram) = self.line.borrow_mut().next_datagram(self.listener)?;
-            if self.admits(now, from, &datagram) {
+            let (from, mut datagram) = self.line.borrow_mut().next_datagram(self.listener)?;
+            if self.admits(now, from, &datagram)
+                && let Some(session) = self.sessions.get_mut(&from)
+            {
+                let is_open = session.stream.ssl().is_init_finished();
+                session.sieve.sift(is_open, &mut datagram);
                 self.reading = Some(from);
+            } else {
+                datagram.clear();
             }
             self.line.borrow_mut().show(datagram);
         }
@@ -319,6 +328,7 @@ impl Dtls {
         let session = Session {
             id,
             stream,
+            sieve: Sieve::default(),
             random: hello.random(),
             opened: now,
             heard: None,
@@ -335,13 +345,17 @@ impl Dtls {
     fn open(&mut self, now: Tick, from: FiveTuple, plain: &mut [u8]) -> Option<usize> {
         let found = self.sessions.get_mut(&from);
         let session = found.filter(|session| session.ends.is_none())?;
+        let was_open = session.is_open();
         match session.stream.ssl_read(plain) {
             Ok(len) => {
                 session.heard = Some(now);
                 Some(len)
             }
             Err(error) => {
+                // A client that shakes hands again is not answered, but the library waits for the rest of what it began.
+                let begins_anew = was_open && !session.is_open();
                 match error.code() {
+                    _ if begins_anew => self.end(&from, CloseReason::Tls),
                     ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => {}
                     ErrorCode::ZERO_RETURN => self.end(&from, CloseReason::Left),
                     _ => self.end(&from, CloseReason::Tls),

@@ -80,6 +80,8 @@ pub(crate) struct Socket {
     pub(crate) pass: Rc<Cell<u32>>,
     /// Datagrams that are lost then.
     pub(crate) lose: Rc<Cell<u32>>,
+    /// Whether protected records are left out of what is sent.
+    pub(crate) withholds: bool,
 }
 
 impl Socket {
@@ -97,6 +99,7 @@ impl Socket {
             socket,
             pass: Rc::default(),
             lose: Rc::default(),
+            withholds: false,
         }
     }
 
@@ -125,12 +128,27 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        self.socket.send(datagram)
+        let len = if self.withholds {
+            unprotected(datagram)
+        } else {
+            datagram.len()
+        };
+        self.socket.send(&datagram[..len])?;
+        Ok(datagram.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Bytes of the records before the first that is protected.
+fn unprotected(datagram: &[u8]) -> usize {
+    let mut len = 0;
+    while let [_, _, _, 0, 0, _, _, _, _, _, _, high, low, ..] = datagram[len..] {
+        len += 13 + usize::from(u16::from_be_bytes([high, low]));
+    }
+    len
 }
 
 /// Messages as records.

@@ -9,7 +9,7 @@ use crate::relay::FiveTuple;
 use crate::time::Tick;
 
 /// Bytes in front of the body of a handshake message: the record's header and the message's.
-const HEADERS: usize = RECORD_HEADER + 12;
+pub(super) const HEADERS: usize = RECORD_HEADER + 12;
 /// Bytes of a record's header.
 pub(super) const RECORD_HEADER: usize = 13;
 
@@ -68,15 +68,14 @@ impl<'a> ClientHello<'a> {
         const HANDSHAKE: u8 = 22;
         const CLIENT_HELLO: u8 = 1;
         let (headers, rest) = datagram.split_at_checked(HEADERS)?;
-        let of = |bytes: &[u8]| bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b));
         let is_first_of_all =
             headers[0] == HANDSHAKE && headers[1] == 0xFE && headers[3..5] == [0, 0];
         if !is_first_of_all || headers[13] != CLIENT_HELLO {
             return None;
         }
-        let body = rest.get(..of(&headers[22..25]))?;
-        let is_start = of(&headers[19..22]) == 0 && of(&headers[14..17]) >= body.len();
-        if !is_start || of(&headers[11..13]) != body.len() + HEADERS - RECORD_HEADER {
+        let body = rest.get(..number(&headers[22..25]))?;
+        let is_start = number(&headers[19..22]) == 0 && number(&headers[14..17]) >= body.len();
+        if !is_start || number(&headers[11..13]) != body.len() + HEADERS - RECORD_HEADER {
             return None;
         }
         // Version and random come before the session's id.
@@ -130,6 +129,11 @@ impl<'a> ClientHello<'a> {
         out[28..].copy_from_slice(cookie);
         out
     }
+}
+
+/// A number of a few bytes, as records and messages have it.
+pub(super) fn number(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b))
 }
 
 /// Makes and checks cookies. A cookie is good for one client, one ClientHello and a while.

@@ -26,9 +26,8 @@ pub(super) struct Line {
     gathered: usize,
     /// Datagrams that were not sent.
     unsent: u64,
-    /// The datagram that is being looked at, and whether the library is yet to read it.
+    /// What the library is yet to read: one datagram, or nothing.
     arrived: Vec<u8>,
-    is_unread: bool,
 }
 
 impl Line {
@@ -39,7 +38,6 @@ impl Line {
             gathered: 0,
             unsent: 0,
             arrived: Vec::new(),
-            is_unread: false,
         }
     }
 
@@ -54,10 +52,9 @@ impl Line {
         }
     }
 
-    /// Takes the next datagram that has come through `listener`: who sent it, and its bytes, to be given to
-    /// [`Self::show`].
+    /// Takes the next datagram that has come through `listener`: who sent it, and its bytes, to be given back with
+    /// [`Self::show`], as far as they are for the library.
     pub(super) fn next_datagram(&mut self, listener: u32) -> Option<(FiveTuple, Vec<u8>)> {
-        self.is_unread = false;
         let datagram = self.batch.next_datagram(|_| false)?;
         let from = FiveTuple {
             client: Masked::new(datagram.from),
@@ -73,10 +70,9 @@ impl Line {
         Some((from, bytes))
     }
 
-    /// Has the library read a datagram next.
+    /// Has the library read a datagram next, unless it is empty.
     pub(super) fn show(&mut self, datagram: Vec<u8>) {
         self.arrived = datagram;
-        self.is_unread = true;
     }
 
     /// Queues a datagram.
@@ -123,11 +119,12 @@ impl Read for Wire {
     /// Reads the datagram, whole: what does not fit is lost, as from a socket.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut line = self.line.borrow_mut();
-        if !std::mem::take(&mut line.is_unread) {
+        if line.arrived.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let len = line.arrived.len().min(out.len());
         out[..len].copy_from_slice(&line.arrived[..len]);
+        line.arrived.clear();
         Ok(len)
     }
 }

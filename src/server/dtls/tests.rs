@@ -205,6 +205,30 @@ fn records_in_one_datagram_are_all_opened() {
     assert_eq!(server.receive(), ["one", "two", "six"].map(Vec::from));
 }
 
+// RFC 6347 section 4.1: what overtakes the messages before it is kept for later.
+#[test]
+fn records_of_a_handshake_may_come_in_any_order() {
+    let mut server = server(|_| {});
+    let mut client = Client::new(&server, None, &[]);
+    for _ in 0..2 {
+        assert!(!client.shakes_hands());
+        server.serve();
+    }
+    client.0.get_mut().gathers = Some(Vec::new());
+    assert!(!client.shakes_hands());
+    let flight = client.0.get_mut().gathers.take().unwrap();
+    let finished = flight.windows(5).position(|w| w == [22, 0xFE, 0xFD, 0, 1]);
+    let (before, finished) = flight.split_at(finished.unwrap());
+
+    for datagram in [finished, before] {
+        client.0.get_ref().socket.send(datagram).unwrap();
+        server.serve();
+    }
+
+    assert!(client.shakes_hands());
+    assert_eq!(server.echo(&mut client, b"media"), b"media");
+}
+
 // D-01, D-02: neither junk nor forged records harm a session.
 #[test]
 fn what_others_send_in_the_name_of_a_client_does_not_end_its_session() {

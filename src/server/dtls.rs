@@ -283,7 +283,6 @@ impl Dtls {
         if !hello.is_second() || self.handshakes == 0 {
             return false;
         }
-        self.handshakes -= 1;
         self.counters.accepted.add(1);
         let begun = self.begin(now, from, &hello);
         if let Err(reason) = begun {
@@ -301,6 +300,8 @@ impl Dtls {
     ) -> Result<(), CloseReason> {
         let mut ticket = self.admission.admit()?;
         ticket.count_for(from.client.reveal().ip())?;
+        // Whoever is refused before costs nothing, and takes no other's turn.
+        self.handshakes -= 1;
         let wire = Wire {
             line: Rc::clone(&self.line),
             to: None,

@@ -2,7 +2,8 @@
 //!
 //! The library keeps a whole buffer for each record of an epoch that is still to come, and room for a message of any
 //! length from its first byte on, a hundred KiB each. None of it is of use to a client of ours, who has no certificate to
-//! send. What is left out here is as if it were lost: what an honest client has to say, it says again.
+//! send. And a protected record that is too short for what protects it is no forgery to the library, but the end of the
+//! session. What is left out here is as if it were lost: what an honest client has to say, it says again.
 
 use std::mem;
 
@@ -14,8 +15,11 @@ const MESSAGE_HEADER: usize = HEADERS - RECORD_HEADER;
 /// Bytes of a message at most. A ClientHello with all that clients know of today has less than two KiB.
 const MESSAGE_MAX: usize = 8 * 1024;
 
-/// Bytes of the longest protected Finished behind the record's header: nonce, message and tag of the ciphers in use.
-const FINISHED: usize = 8 + MESSAGE_HEADER + 12 + 16;
+/// Bytes that protect a record (RFC 5288 section 3): nonce and tag.
+const PROTECTION: usize = 8 + 16;
+
+/// Bytes of the longest protected Finished behind the record's header.
+const FINISHED: usize = PROTECTION + MESSAGE_HEADER + 12;
 
 /// Protected records that a session may bring in its handshake. It takes one, whenever what comes before it arrives: the
 /// library keeps it until then.
@@ -94,13 +98,18 @@ impl<'d> Record<'d> {
 
     /// Whether it may be a client's protected Finished.
     const fn is_finished(&self) -> bool {
-        self.epoch == 1 && self.kind == HANDSHAKE && self.body.len() <= FINISHED
+        self.is_protected() && self.kind == HANDSHAKE && self.body.len() <= FINISHED
     }
 
     /// Whether it is for a session whose handshake is done.
     const fn is_of_session(&self) -> bool {
-        let is_plain_talk = self.epoch == 1 && matches!(self.kind, ALERT | APPLICATION_DATA);
-        is_plain_talk || self.is_finished()
+        let is_talk = self.is_protected() && matches!(self.kind, ALERT | APPLICATION_DATA);
+        is_talk || self.is_finished()
+    }
+
+    /// Whether it may be a record under the keys of the handshake.
+    const fn is_protected(&self) -> bool {
+        self.epoch == 1 && self.body.len() >= PROTECTION
     }
 
     /// Whether it is one of those that a client sends unprotected.
@@ -172,6 +181,7 @@ mod tests {
             record(APPLICATION_DATA, 0, b"data"),
             record(APPLICATION_DATA, 1, b"data"),
             record(HANDSHAKE, 1, &[9; FINISHED + 1]),
+            record(HANDSHAKE, 1, &[9; PROTECTION - 1]),
             record(HANDSHAKE, 2, &[9; FINISHED]),
             record(27, 0, b""),
         ] {

@@ -154,6 +154,33 @@ fn many_clients_at_once_are_begun_with_a_few_at_a_time() {
     assert_eq!(server.open(), HANDSHAKES as u64);
 }
 
+#[test]
+fn those_who_are_refused_take_no_others_turn() {
+    let mut server = server(|config| config.streams.connections_per_prefix = 1);
+    let _first = server.connect(None);
+    let mut refused: Vec<_> = (0..2 * HANDSHAKES)
+        .map(|_| Client::new(&server, None, &[]))
+        .collect();
+    let elsewhere = Std::bind((Ipv4Addr::new(127, 9, 9, 9), 0)).unwrap();
+    elsewhere.connect(server.at).unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let mut honest = Client::over(&server, elsewhere, None, &[]);
+    for client in &mut refused {
+        assert!(!client.shakes_hands());
+    }
+    assert!(!honest.shakes_hands());
+    server.serve();
+
+    for client in &mut refused {
+        assert!(!client.shakes_hands());
+    }
+    assert!(!honest.shakes_hands());
+    server.serve();
+
+    assert_eq!(server.open(), 2);
+    assert_eq!(server.closed(CloseReason::PrefixFull), refused.len() as u64);
+}
+
 //
 #[test]
 fn sessions_of_one_prefix_are_bounded() {
@@ -227,6 +254,27 @@ fn records_of_a_handshake_may_come_in_any_order() {
 
     assert!(client.shakes_hands());
     assert_eq!(server.echo(&mut client, b"media"), b"media");
+}
+
+// D-01: anybody can put a record together, and some are an end to OpenSSL instead of a forgery.
+#[test]
+fn forged_records_of_any_length_end_no_session() {
+    let mut server = server(|_| {});
+    let mut client = server.connect(None);
+    let socket = client.0.get_ref().socket.try_clone().unwrap();
+    for kind in [20, 21, 22, 23, 24, 25, 63] {
+        for epoch in 0..3 {
+            for len in [0, 1, 7, 8, 15, 16, 23, 24, 25, 60] {
+                // Its number is ahead of the client's: a lower one would be taken for a replay.
+                let header = [kind, 0xFE, 0xFD, 0, epoch, 0, 1, 0, 0, 0, 0, 0, len];
+                let record = [&header[..], &vec![1; len.into()]].concat();
+                socket.send(&record).unwrap();
+                server.serve();
+                assert_eq!(server.open(), 1, "{kind} {epoch} {len}");
+                server.echo(&mut client, b"still here");
+            }
+        }
+    }
 }
 
 // D-01, D-02: neither junk nor forged records harm a session.

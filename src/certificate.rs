@@ -2,6 +2,10 @@
 //!
 //! Pure: the text of its files and the time are arguments. `config` reads them to check, `server` to serve.
 
+// A build without the feature has the same shapes, and nothing in them.
+#[cfg_attr(not(feature = "dtls"), path = "certificate/dtls/absent.rs")]
+mod dtls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +21,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::{Certificate as X509, TbsCertificate};
 
+pub(crate) use self::dtls::Identity;
 use crate::time::UnixTime;
 
 /// The smallest RSA key that is accepted, in bits (RFC 9325 section 4.5).
@@ -91,6 +96,15 @@ pub enum CertificateError {
     #[error("the private key does not belong to the certificate")]
     KeyMismatch,
 
+    /// OpenSSL, which speaks DTLS, has something against the chain.
+    #[error("can be used for TLS, but OpenSSL refuses it for DTLS")]
+    ChainNotForDtls,
+    /// OpenSSL, which speaks DTLS, has something against the key.
+    #[error(
+        "the private key can be used for TLS, but OpenSSL cannot read it, which speaks DTLS: use a key of ECDSA or RSA, or one of Ed25519 that `openssl genpkey -algorithm ed25519` has made"
+    )]
+    KeyNotForDtls,
+
     /// Its time has not come.
     #[error("is not valid before {}", date(*.from))]
     NotYetValid {
@@ -118,6 +132,7 @@ impl CertificateError {
                 | Self::KeyEncrypted
                 | Self::KeyUnsupported
                 | Self::KeyMismatch
+                | Self::KeyNotForDtls
         )
     }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::problem::{Cause, Location};
 use super::section::{Found, Section};
-use super::{CertificateFiles, Listener, TextFile, TlsOptions, defaults};
-use crate::certificate::Certificate;
+use super::{CertificateFiles, ListenTransport, Listener, TextFile, TlsOptions, defaults};
+use crate::certificate::{Certificate, Identity};
 
 /// Certificates that may be configured; each is looked at in a handshake.
 const MAX_CERTIFICATES: usize = 64;
@@ -14,7 +14,8 @@ const MAX_CERTIFICATES: usize = 64;
 /// Reads the section and holds it against the listeners, which need a certificate if one of them speaks TLS.
 pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>]) -> TlsOptions {
     let min_version = section.or("min_version", defaults::MIN_TLS_VERSION);
-    let certificates = certificates(section);
+    let is_dtls = |found: &Found<Listener>| found.value.transport == ListenTransport::Dtls;
+    let certificates = certificates(section, listeners.iter().any(is_dtls));
     let speaks = |found: &&Found<Listener>| found.value.transport.speaks_tls();
     let mut speakers = listeners.iter().filter(speaks).peekable();
     if certificates.is_empty() {
@@ -32,7 +33,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, listeners: &[Found<Listener>])
 }
 
 /// One element for each block; `None` where it is incomplete.
-fn certificates(section: &mut Section<'_, '_>) -> Vec<Option<CertificateFiles>> {
+fn certificates(section: &mut Section<'_, '_>, speaks_dtls: bool) -> Vec<Option<CertificateFiles>> {
     let mut chains = BTreeSet::new();
     section.tables("certificate", |section| {
         let purpose =
@@ -51,7 +52,7 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<Option<CertificateFiles>> 
             let path = key.path.clone();
             section.report(key.at.clone(), "key_file", Cause::SecretFileOpen { path });
         }
-        check(section, &chain, &key);
+        check(section, &chain, &key, speaks_dtls);
         Some(CertificateFiles {
             chain: chain.path,
             key: key.path,
@@ -60,9 +61,16 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<Option<CertificateFiles>> 
 }
 
 /// Reports what is wrong with the two files together, at the key of the one that it is about.
-fn check(section: &mut Section<'_, '_>, chain: &NamedFile, key: &NamedFile) {
+fn check(section: &mut Section<'_, '_>, chain: &NamedFile, key: &NamedFile, speaks_dtls: bool) {
     let now = section.now();
-    let faults = match Certificate::parse(&chain.text.text, &key.text.text, now) {
+    let (chain_text, key_text) = (&chain.text.text, &key.text.text);
+    let checked = Certificate::parse(chain_text, key_text, now).and_then(|certificate| {
+        if speaks_dtls {
+            Identity::parse(chain_text, key_text)?;
+        }
+        Ok(certificate)
+    });
+    let faults = match checked {
         Ok(certificate) => certificate.doubts(now),
         Err(error) => vec![error],
     };

@@ -25,7 +25,7 @@ use openssl::ssl::{ErrorCode, SslStream};
 
 use self::hello::ClientHello;
 use self::line::{Line, Wire};
-pub(super) use self::setup::{Identity, Setup};
+pub(super) use self::setup::Setup;
 use self::sieve::Sieve;
 use super::sockets::Key;
 use super::streams::{

@@ -39,7 +39,7 @@ use self::thread::{WorkerHandle, WorkerStart};
 pub use self::tls::{ALPN_NAT_DISCOVERY, ALPN_TURN, Certificates, LoadError, Reload};
 use self::vitals::ServerVitals;
 use crate::auth::{Authenticator, OptionsError};
-use crate::config::{Config, ListenTransport};
+use crate::config::Config;
 use crate::net::{self, BindError, Offload, SocketOptions, UdpSocket};
 use crate::ops::metrics::Vitals;
 use crate::ops::redact::Redactor;
@@ -112,8 +112,8 @@ impl Server {
             0 => available_parallelism().map_or(1, usize::from),
             configured => configured,
         };
-        let mut certificates = Certificates::load(&config.tls, clock.now().unix)?;
-        let dtls = dtls_setup(config, &mut certificates)?;
+        let certificates = Certificates::load(&config.tls, &config.listeners, clock.now().unix)?;
+        let dtls = certificates.dtls(&random()?)?;
         check_relay_addresses(config, offload)?;
         let (listeners, sockets) = listen(config, count, offload, &certificates.server_config())?;
         let own_sockets = listeners.iter().copied().chain(config.metrics).collect();
@@ -257,18 +257,6 @@ const fn relay_options(offload: Offload) -> SocketOptions {
         send_buffer: RELAY_BUFFER,
         offload,
     }
-}
-
-/// What DTLS is spoken with, where any listener speaks it.
-fn dtls_setup(
-    config: &Config,
-    certificates: &mut Certificates,
-) -> Result<Option<dtls::Setup>, StartError> {
-    let mut listeners = config.listeners.iter();
-    if !listeners.any(|listener| listener.transport == ListenTransport::Dtls) {
-        return Ok(None);
-    }
-    Ok(Some(certificates.dtls(&random()?)?))
 }
 
 /// Tries the relay addresses once, so that a wrong one is told at start and not to the first client.

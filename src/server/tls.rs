@@ -18,8 +18,11 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
 use super::dtls;
-use crate::certificate::{Certificate, CertificateError};
-use crate::config::{CertificateFiles, Disk, FileFault, Files, TextFile, TlsOptions, TlsVersion};
+use crate::certificate::{Certificate, CertificateError, Identity};
+use crate::config::{
+    CertificateFiles, Disk, FileFault, Files, ListenTransport, Listener, TextFile, TlsOptions,
+    TlsVersion,
+};
 use crate::ops::metrics::CertificateExpiry;
 use crate::time::UnixTime;
 
@@ -34,7 +37,7 @@ pub struct Certificates {
     files: Vec<CertificateFiles>,
     live: Arc<Live>,
     server_config: Arc<ServerConfig>,
-    /// Whether every certificate has to be good for DTLS.
+    /// Whether a listener speaks DTLS, so that every certificate has to be good for that as well.
     speaks_dtls: bool,
 }
 
@@ -57,12 +60,6 @@ pub enum LoadError {
         /// What is wrong with it.
         error: CertificateError,
     },
-    /// The library for DTLS cannot use a certificate that the one for TLS can.
-    #[error("{}: OpenSSL cannot use it for DTLS", .path.display())]
-    Dtls {
-        /// The file of its chain.
-        path: PathBuf,
-    },
     /// A listener is to speak DTLS, which was left out of this build.
     #[error("this build speaks no DTLS: it lacks the cargo feature `dtls`")]
     DtlsNotBuilt,
@@ -84,21 +81,27 @@ pub struct Reload {
 }
 
 impl Certificates {
-    /// Reads the certificates and sets up TLS with them; the first is for clients that ask for no name or for one that
-    /// no certificate has.
+    /// Reads the certificates and sets up TLS with them, for these listeners; the first is for clients that ask for no
+    /// name or for one that no certificate has.
     ///
     /// # Errors
     ///
     /// The first certificate that cannot be served, an expired one included.
-    pub fn load(options: &TlsOptions, now: UnixTime) -> Result<Self, LoadError> {
+    pub fn load(
+        options: &TlsOptions,
+        listeners: &[Listener],
+        now: UnixTime,
+    ) -> Result<Self, LoadError> {
+        let mut listeners = listeners.iter();
+        let speaks_dtls = listeners.any(|listener| listener.transport == ListenTransport::Dtls);
         let entries = options.certificates.iter();
-        let entries = entries.map(|files| Source::read(files)?.certificate(now));
+        let entries = entries.map(|files| Source::read(files)?.certificate(speaks_dtls, now));
         let table = Table::new(entries.collect::<Result<_, _>>()?)?;
         let live = Arc::new(Live(ArcSwap::from_pointee(table)));
         Ok(Self {
             files: options.certificates.clone(),
             server_config: Arc::new(server_config(options.min_version, &live)?),
-            speaks_dtls: false,
+            speaks_dtls,
             live,
         })
     }
@@ -109,20 +112,18 @@ impl Certificates {
         Arc::clone(&self.server_config)
     }
 
-    /// What every DTLS session is made with: a reload changes what its handshakes are answered with. Cookies are made
-    /// with `key`, which is as good as random.
+    /// What every DTLS session is made with, where a listener speaks it: a reload changes what its handshakes are answered
+    /// with. Cookies are made with `key`, which is as good as random.
     ///
     /// # Errors
     ///
-    /// Where DTLS cannot be spoken, or not with one of the certificates.
-    pub(super) fn dtls(&mut self, key: &[u8; 32]) -> Result<dtls::Setup, LoadError> {
-        let live = Arc::clone(&self.live);
-        let setup = dtls::Setup::new(key, move |host| live.0.load().named(host)?.identity.clone())?;
-        for (files, entry) in self.files.iter().zip(&self.live.0.load().entries) {
-            entry.check_for_dtls(files)?;
+    /// Where DTLS cannot be spoken.
+    pub(super) fn dtls(&self, key: &[u8; 32]) -> Result<Option<dtls::Setup>, LoadError> {
+        if !self.speaks_dtls {
+            return Ok(None);
         }
-        self.speaks_dtls = true;
-        Ok(setup)
+        let live = Arc::clone(&self.live);
+        dtls::Setup::new(key, move |host| live.0.load().named(host)?.identity.clone()).map(Some)
     }
 
     /// Looks at the files and takes into service what has changed there. Each certificate is renewed by itself: what is
@@ -138,13 +139,7 @@ impl Certificates {
         let mut outcome = Reload::default();
         let mut entries = self.live.0.load().entries.clone();
         for (files, entry) in self.files.iter().zip(&mut entries) {
-            let checked = renewed(files, entry, now).and_then(|renewal| match renewal {
-                Some(renewal) if self.speaks_dtls => {
-                    renewal.check_for_dtls(files).map(|()| Some(renewal))
-                }
-                renewal => Ok(renewal),
-            });
-            match checked {
+            match self.renewed(files, entry, now) {
                 Ok(None) => {}
                 Ok(Some(renewal)) => {
                     outcome.renewed.push(renewal.expiry());
@@ -176,6 +171,26 @@ impl Certificates {
             .map(Entry::expiry)
             .collect()
     }
+
+    /// The certificate of `files` where they have changed since `entry` was read.
+    fn renewed(
+        &self,
+        files: &CertificateFiles,
+        entry: &Entry,
+        now: UnixTime,
+    ) -> Result<Option<Entry>, LoadError> {
+        let source = Source::read(files)?;
+        if source.digest().as_ref() == entry.digest.as_ref() {
+            return Ok(None);
+        }
+        let renewal = source.certificate(self.speaks_dtls, now)?;
+        let from = renewal.certificate.not_before();
+        if now < from {
+            // The old one is better than one that no client accepts yet.
+            return Err(files.refused(CertificateError::NotYetValid { from }));
+        }
+        Ok(Some(renewal))
+    }
 }
 
 impl fmt::Debug for Certificates {
@@ -202,25 +217,6 @@ fn server_config(least: TlsVersion, live: &Arc<Live>) -> Result<ServerConfig, ru
     Ok(config)
 }
 
-/// The certificate of `files` where they have changed since `entry` was read.
-fn renewed(
-    files: &CertificateFiles,
-    entry: &Entry,
-    now: UnixTime,
-) -> Result<Option<Entry>, LoadError> {
-    let source = Source::read(files)?;
-    if source.digest().as_ref() == entry.digest.as_ref() {
-        return Ok(None);
-    }
-    let renewal = source.certificate(now)?;
-    let from = renewal.certificate.not_before();
-    if now < from {
-        // The old one is better than one that no client accepts yet.
-        return Err(files.refused(CertificateError::NotYetValid { from }));
-    }
-    Ok(Some(renewal))
-}
-
 /// The text of a certificate's two files.
 struct Source<'f> {
     files: &'f CertificateFiles,
@@ -245,13 +241,15 @@ impl<'f> Source<'f> {
         })
     }
 
-    fn certificate(&self, now: UnixTime) -> Result<Entry, LoadError> {
-        let parsed = Certificate::parse(&self.chain.text, &self.key.text, now);
-        let texts = (self.chain.text.as_str(), self.key.text.as_str());
+    fn certificate(&self, for_dtls: bool, now: UnixTime) -> Result<Entry, LoadError> {
+        let (chain, key) = (&self.chain.text, &self.key.text);
+        let refused = |error| self.files.refused(error);
+        let certificate = Certificate::parse(chain, key, now).map_err(refused)?;
+        let identity = for_dtls.then(|| Identity::parse(chain, key).map_err(refused));
         Ok(Entry {
             name: self.files.chain.display().to_string().into(),
-            certificate: Arc::new(parsed.map_err(|error| self.files.refused(error))?),
-            identity: dtls::Identity::new(texts),
+            certificate: Arc::new(certificate),
+            identity: identity.transpose()?,
             digest: self.digest(),
         })
     }
@@ -285,22 +283,12 @@ impl CertificateFiles {
 struct Entry {
     name: Arc<str>,
     certificate: Arc<Certificate>,
-    /// It for DTLS, where the library for that can use it.
-    identity: Option<dtls::Identity>,
+    /// It for DTLS, where that is spoken.
+    identity: Option<Identity>,
     digest: Digest,
 }
 
 impl Entry {
-    /// # Errors
-    ///
-    /// [`LoadError::Dtls`] where it cannot be served over DTLS.
-    fn check_for_dtls(&self, files: &CertificateFiles) -> Result<(), LoadError> {
-        let refused = || LoadError::Dtls {
-            path: files.chain.clone(),
-        };
-        self.identity.as_ref().map(|_| ()).ok_or_else(refused)
-    }
-
     fn expiry(&self) -> CertificateExpiry {
         CertificateExpiry {
             name: Arc::clone(&self.name),

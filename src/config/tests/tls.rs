@@ -88,6 +88,30 @@ fn fault_is_told_at_the_key_of_its_file() {
     }
 }
 
+// rcgen writes the newer of the two forms that a key of Ed25519 has.
+#[cfg(feature = "dtls")]
+#[test]
+fn certificate_has_to_be_good_for_dtls_where_that_is_spoken() {
+    use rcgen::{KeyPair, PKCS_ED25519};
+
+    use crate::certificate::testing::params;
+
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let ed25519 = Issued::of(&params(&["relay.test"]), &key);
+    let good = Issued::to(&["relay.test"]);
+    let document = document().replace("auto", "dtls");
+
+    let found = found(&document, &shelf(&ed25519.chain, &ed25519.key));
+    let place = "veilturn.toml:18:12: error: tls.certificate[0].key_file: ";
+    assert!(
+        found.starts_with(place) && found.contains("openssl genpkey"),
+        "{found}"
+    );
+    assert!(read_with(&document, &[], &shelf(&good.chain, &good.key)).is_ok());
+    let tls = self::document();
+    assert!(read_with(&tls, &[], &shelf(&ed25519.chain, &ed25519.key)).is_ok());
+}
+
 #[test]
 fn doubt_about_a_certificate_is_a_warning() {
     let early = Issued::between((2026, 11, 22), (2027, 1, 1));

@@ -1,24 +1,14 @@
-//! What stands for DTLS in a build without it: certificates carry nothing for it, it cannot be set up, and so no worker
-//! has any.
+//! What stands for DTLS in a build without it: it cannot be set up, and so no worker has any.
 
 use std::convert::Infallible;
 use std::io;
 
 use super::streams::StreamStart;
 use super::tls::LoadError;
+use crate::certificate::Identity;
 use crate::net::Poller;
 use crate::relay::{FiveTuple, Packet};
 use crate::time::Tick;
-
-/// What a certificate is for DTLS, which none is.
-#[derive(Clone, Debug)]
-pub(super) struct Identity(Infallible);
-
-impl Identity {
-    pub(super) const fn new(_: (&str, &str)) -> Option<Self> {
-        None
-    }
-}
 
 /// What DTLS is spoken with, which cannot be made.
 #[derive(Clone)]

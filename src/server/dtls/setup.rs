@@ -2,14 +2,13 @@
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::pkey::PKey;
 use openssl::ssl::{
     AlpnError, NameType, SniError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode,
     SslOptions, SslSessionCacheMode, SslVersion, select_next_proto,
 };
-use openssl::x509::X509;
 
 use super::hello::Cookies;
+use crate::certificate::Identity;
 use crate::server::tls::LoadError;
 
 /// Forward secrecy and authenticated encryption alone (RFC 9325 section 4.2), with records as [`super::sieve`] knows them.
@@ -23,33 +22,6 @@ const ALPN: &[u8] = b"\x09stun.turn\x12stun.nat-discovery";
 
 /// Bytes of a datagram that the messages of a handshake are cut to: what every path takes.
 const HANDSHAKE_MTU: u32 = 1200;
-
-/// A certificate with its chain and its key, as the library wants it.
-#[derive(Clone, Debug)]
-pub(in crate::server) struct Identity(SslContext);
-
-impl Identity {
-    /// Reads the texts of a chain and of its key; both were found good. `None` where the library has something against
-    /// them all the same, such as against the newer of the two forms that a key of Ed25519 has.
-    pub(in crate::server) fn new((chain, key): (&str, &str)) -> Option<Self> {
-        Self::build(chain, key).ok()
-    }
-
-    fn build(chain: &str, key: &str) -> Result<Self, ErrorStack> {
-        let mut context = context()?;
-        let mut chain = X509::stack_from_pem(chain.as_bytes())?.into_iter();
-        if let Some(leaf) = chain.next() {
-            context.set_certificate(&leaf)?;
-        }
-        for issuer in chain {
-            context.add_extra_chain_cert(issuer)?;
-        }
-        let key = PKey::private_key_from_pem(key.as_bytes())?;
-        context.set_private_key(&key)?;
-        context.check_private_key()?;
-        Ok(Self(context.build()))
-    }
-}
 
 /// What DTLS is spoken with, made once for all workers.
 #[derive(Clone)]
@@ -92,9 +64,8 @@ impl Setup {
         // Called at each handshake, whether the client names a host or not.
         context.set_servername_callback(move |ssl, _| {
             let identity = choose(ssl.servername(NameType::HOST_NAME));
-            let Identity(context) = identity.ok_or(SniError::ALERT_FATAL)?;
-            ssl.set_ssl_context(&context)
-                .map_err(|_| SniError::ALERT_FATAL)
+            let identity = identity.ok_or(SniError::ALERT_FATAL)?;
+            identity.serve(ssl).map_err(|_| SniError::ALERT_FATAL)
         });
         Ok(Self {
             context: context.build(),

@@ -13,8 +13,9 @@ use openssl::x509::{X509, X509NameBuilder};
 use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::*;
+use crate::certificate::CertificateError;
 use crate::certificate::testing::{Issued, NOW, params};
-use crate::config::Config;
+use crate::config::{Config, ListenTransport, Listener};
 use crate::net::{Offload, SocketOptions, UdpSocket, Waker};
 use crate::server::streams::Doors;
 use crate::server::tls::tests::Folder;
@@ -27,7 +28,7 @@ fn certificate_follows_from_the_name_that_is_asked_for() {
     let first = Issued::to(&["relay.test"]);
     let second = Issued::to(&["*.turn.test"]);
     let folder = Folder::with(&[&first, &second]);
-    let mut server = Server::new(&mut folder.load(), |_| {});
+    let mut server = Server::new(&load(&folder), |_| {});
     // They stay, so that no client comes from another's port.
     let mut clients = Vec::new();
     for (host, issued) in [
@@ -46,7 +47,7 @@ fn certificate_follows_from_the_name_that_is_asked_for() {
 fn certificate_may_be_of_rsa() {
     let rsa = rsa("relay.test");
     let folder = Folder::with(&[&rsa]);
-    let mut server = Server::new(&mut folder.load(), |_| {});
+    let mut server = Server::new(&load(&folder), |_| {});
 
     let mut client = server.connect(Some("relay.test"));
 
@@ -58,8 +59,8 @@ fn certificate_may_be_of_rsa() {
 fn renewal_is_for_new_sessions_and_live_ones_go_on() {
     let (old, new) = (Issued::to(&["relay.test"]), Issued::to(&["relay.test"]));
     let folder = Folder::with(&[&old]);
-    let mut certificates = folder.load();
-    let mut server = Server::new(&mut certificates, |_| {});
+    let certificates = load(&folder);
+    let mut server = Server::new(&certificates, |_| {});
     let mut live = server.connect(None);
     folder.write(0, &new);
 
@@ -76,11 +77,14 @@ fn certificate_that_the_library_cannot_use_is_refused_where_it_is_needed() {
     let ed25519 = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let bad = Issued::of(&params(&["relay.test"]), &ed25519);
     let folder = Folder::with(&[&bad]);
-    assert!(folder.load().dtls(&[7; 32]).is_err());
+    let refused = folder.load_for(&[listener()]).map(|_| ());
+    let error = CertificateError::KeyNotForDtls;
+    assert_eq!(refused, Err(folder.refused(0, error)));
+    assert!(folder.load().dtls(&[7; 32]).unwrap().is_none());
 
     folder.write(0, &good);
-    let mut certificates = folder.load();
-    let mut server = Server::new(&mut certificates, |_| {});
+    let certificates = load(&folder);
+    let mut server = Server::new(&certificates, |_| {});
     folder.write(0, &bad);
     assert_eq!(certificates.reload(NOW).refused.len(), 1);
     assert_eq!(server.connect(None).shown(), good.leaf().to_vec());
@@ -337,16 +341,29 @@ struct Server {
     from: Option<FiveTuple>,
 }
 
+/// The certificates, for a listener that speaks DTLS.
+fn load(folder: &Folder) -> Certificates {
+    folder.load_for(&[listener()]).unwrap()
+}
+
+fn listener() -> Listener {
+    Listener {
+        addr: (Ipv4Addr::LOCALHOST, 0).into(),
+        transport: ListenTransport::Dtls,
+        proxy_protocol: Vec::new(),
+    }
+}
+
 /// A server with a certificate.
 fn server(change: impl FnOnce(&mut Config)) -> Server {
     Server::new(
-        &mut Folder::with(&[&Issued::to(&["relay.test"])]).load(),
+        &load(&Folder::with(&[&Issued::to(&["relay.test"])])),
         change,
     )
 }
 
 impl Server {
-    fn new(certificates: &mut Certificates, change: impl FnOnce(&mut Config)) -> Self {
+    fn new(certificates: &Certificates, change: impl FnOnce(&mut Config)) -> Self {
         let secret = crate::auth::Secret::new("id", zeroize::Zeroizing::new(vec![7; 32]));
         let mut config = Config::dev(0, secret.unwrap());
         config.streams.handshake_timeout = Duration::from_secs(10);
@@ -367,7 +384,7 @@ impl Server {
             dtls: None,
             sealed: Arc::new([listener]),
         };
-        let setup = certificates.dtls(&[7; 32]).unwrap();
+        let setup = certificates.dtls(&[7; 32]).unwrap().unwrap();
         Self {
             dtls: Dtls::new(setup, &start, &Poller::new().unwrap()).unwrap(),
             at,

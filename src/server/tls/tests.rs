@@ -82,7 +82,7 @@ fn versions_are_those_from_the_configured_one_on() {
             min_version: least,
             ..folder.options.clone()
         };
-        let certificates = Certificates::load(&options, NOW).unwrap();
+        let certificates = Certificates::load(&options, &[], NOW).unwrap();
         let client = client(schemes(), &[offered]);
         let connected = connect(&certificates, client, "relay.test").ok()?;
         connected.server.protocol_version()
@@ -150,7 +150,7 @@ fn swapped_symlink_to_a_folder_is_a_renewal() {
         chain: root.path().join("tls.crt"),
         key: root.path().join("tls.key"),
     };
-    let certificates = Certificates::load(&options(vec![files]), NOW).unwrap();
+    let certificates = Certificates::load(&options(vec![files]), &[], NOW).unwrap();
 
     symlink("..2026_02", root.path().join("..new")).unwrap();
     fs::rename(root.path().join("..new"), root.path().join("..data")).unwrap();
@@ -273,11 +273,11 @@ fn no_certificate_is_loaded_that_cannot_be_served() {
         &Issued::between((2025, 1, 1), (2026, 1, 1)),
     ]);
     let at = UnixTime::from_secs(1_767_225_600);
-    let error = Certificates::load(&folder.options, NOW).unwrap_err();
+    let error = Certificates::load(&folder.options, &[], NOW).unwrap_err();
     assert_eq!(error, folder.refused(1, CertificateError::Expired { at }));
     let early = Folder::with(&[&Issued::between((2027, 1, 1), (2028, 1, 1))]);
     assert!(
-        Certificates::load(&early.options, NOW).is_ok(),
+        Certificates::load(&early.options, &[], NOW).is_ok(),
         "a clock may be behind at start"
     );
 }
@@ -316,7 +316,14 @@ impl Folder {
     }
 
     pub(in crate::server) fn load(&self) -> Certificates {
-        Certificates::load(&self.options, NOW).unwrap()
+        self.load_for(&[]).unwrap()
+    }
+
+    pub(in crate::server) fn load_for(
+        &self,
+        listeners: &[Listener],
+    ) -> Result<Certificates, LoadError> {
+        Certificates::load(&self.options, listeners, NOW)
     }
 
     pub(in crate::server) fn write(&self, place: usize, issued: &Issued) {
@@ -332,7 +339,7 @@ impl Folder {
         self.root.path().join(format!("{place}.key"))
     }
 
-    fn refused(&self, place: usize, error: CertificateError) -> LoadError {
+    pub(in crate::server) fn refused(&self, place: usize, error: CertificateError) -> LoadError {
         self.options.certificates[place].refused(error)
     }
 

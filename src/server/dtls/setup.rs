@@ -3,8 +3,8 @@
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{
-    AlpnError, NameType, SniError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode,
-    SslOptions, SslSessionCacheMode, SslVersion, select_next_proto,
+    AlpnError, NameType, SniError, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions,
+    SslSessionCacheMode, SslVersion, select_next_proto,
 };
 
 use super::hello::Cookies;
@@ -96,7 +96,6 @@ fn context() -> Result<SslContextBuilder, ErrorStack> {
             | SslOptions::NO_TICKET
             | SslOptions::NO_RENEGOTIATION,
     );
-    context.set_mode(SslMode::RELEASE_BUFFERS);
     context.set_session_cache_mode(SslSessionCacheMode::OFF);
     // RFC 7443: as over TLS, a client that offers names has to offer ours.
     context.set_alpn_select_callback(|_, offered| {

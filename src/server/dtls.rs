@@ -226,7 +226,6 @@ impl Dtls {
     /// Removes one of the sessions that have ended, and tells whose it was. To be called at the end of a turn, until
     /// there are none.
     pub(super) fn reap(&mut self) -> Option<FiveTuple> {
-        self.handshakes = HANDSHAKES;
         while let Some(client) = self.ending.pop() {
             let Some(mut session) = self.sessions.remove(&client) else {
                 continue;
@@ -248,8 +247,13 @@ impl Dtls {
             });
             return Some(client);
         }
-        self.flush();
         None
+    }
+
+    /// Sends what ended sessions had to say, and lets handshakes begin again.
+    pub(super) fn end_turn(&mut self) {
+        self.flush();
+        self.handshakes = HANDSHAKES;
     }
 
     /// Whether a datagram is for a session, which is to open it then: one that it belongs to, or one that it begins.

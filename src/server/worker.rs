@@ -150,12 +150,13 @@ impl Worker {
         self.streams.flush(now.tick);
     }
 
-    /// Closes what has ended, after what was queued on it has left.
+    /// Closes what has ended, after what was queued on it has left. That is the end of a turn.
     fn reap(&mut self, now: Now) {
         while let Some(client) = self.streams.reap() {
             let mut host = WorkerHost::new(now.tick, &mut self.sockets, &mut self.streams);
             self.relay.on_disconnect(now, &client, &mut host);
         }
+        self.streams.end_turn();
         self.sockets.reap();
     }
 

@@ -428,6 +428,7 @@ impl Server {
         assert_eq!(self.receive(), [[0; 0]; 0], "no message");
         self.dtls.flush();
         while self.dtls.reap().is_some() {}
+        self.dtls.end_turn();
     }
 
     /// Takes what came: the messages in it.
@@ -449,6 +450,7 @@ impl Server {
         self.now = now;
         self.dtls.handle_timeout(now, |_| allocated);
         while self.dtls.reap().is_some() {}
+        self.dtls.end_turn();
     }
 
     fn open(&self) -> u64 {

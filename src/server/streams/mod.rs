@@ -255,8 +255,15 @@ impl Streams {
             self.forget_stale();
             return Some(connection.client);
         }
-        self.call_handshakes();
         self.dtls.as_mut().and_then(Dtls::reap)
+    }
+
+    /// Says who may get on with a handshake in the next turn. To be called when [`Self::reap`] has nothing left.
+    pub(super) fn end_turn(&mut self) {
+        self.call_handshakes();
+        if let Some(dtls) = &mut self.dtls {
+            dtls.end_turn();
+        }
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.

@@ -444,6 +444,7 @@ impl World {
         while self.streams.reap().is_some() {
             self.gone += 1;
         }
+        self.streams.end_turn();
     }
 
     /// What a client reads until nothing waits for it any more.

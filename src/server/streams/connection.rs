@@ -67,11 +67,9 @@ impl Connection {
 
     /// Takes note of who the client is and what it speaks, as soon as that is known.
     pub(super) fn settle(&mut self, received: Received) -> Result<Received, CloseReason> {
-        self.client.link.transport = match self.pipe.speaks() {
-            Speaks::Unknown | Speaks::Tcp => Transport::Tcp,
-            Speaks::Tls => Transport::Tls,
-            Speaks::Dtls => Transport::Dtls,
-        };
+        if self.pipe.speaks() == Speaks::Tls {
+            self.client.link.transport = Transport::Tls;
+        }
         let Some(origin) = received.origin else {
             return Ok(received);
         };

@@ -3,19 +3,19 @@
 #![cfg(feature = "dtls")]
 #![expect(unsafe_code, reason = "the C library is asked what it has given out")]
 
-#[path = "streams/sealed.rs"]
+#[path = "streams/dtls_client.rs"]
 #[allow(dead_code, reason = "shared with the tests of streams")]
-mod sealed;
+mod dtls_client;
 #[path = "streams/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of streams")]
 mod support;
 use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};
 
+use dtls_client::{DtlsClient, Socket};
 use openssl::ssl::{ErrorCode, SslRef};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hmac::{self, HMAC_SHA384};
-use sealed::{Sealed, Socket};
 use support::{BINDING, Carrier, Relay};
 
 /// One test at a time, because it counts what the whole process allocates.
@@ -38,11 +38,11 @@ fn an_idle_session_is_bounded() {
 #[test]
 fn a_handshake_of_records_and_messages_to_come_is_bounded() {
     let each = cost(10, |relay| {
-        let socket = Socket::new(sealed::address(relay));
+        let socket = Socket::new(dtls_client::address(relay));
         // It hears the question for its cookie, and nothing of what follows.
         socket.pass.set(1);
         socket.lose.set(u32::MAX);
-        let mut client = sealed::client(relay, socket);
+        let mut client = dtls_client::client(relay, socket);
         let waits = client.connect().expect_err("a handshake without an answer");
         assert_eq!(waits.code(), ErrorCode::WANT_READ);
         let socket = self::socket(client.get_ref());
@@ -57,9 +57,9 @@ fn a_handshake_of_records_and_messages_to_come_is_bounded() {
 #[test]
 fn a_handshake_of_sealed_pieces_is_bounded() {
     let each = cost(10, |relay| {
-        let mut socket = Socket::new(sealed::address(relay));
+        let mut socket = Socket::new(dtls_client::address(relay));
         socket.withholds = true;
-        let mut client = sealed::client(relay, socket);
+        let mut client = dtls_client::client(relay, socket);
         let waits = client.connect().expect_err("a handshake without an end");
         assert_eq!(waits.code(), ErrorCode::WANT_READ);
         let keys = Keys::of(client.ssl());
@@ -90,7 +90,7 @@ fn a_session_whose_client_shakes_hands_again_is_ended() {
 /// Bytes of heap that each of some clients costs, of whom nothing is left but the socket.
 fn cost(clients: usize, make: impl Fn(&Relay) -> UdpSocket) -> usize {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let relay = sealed::relay(|config| config.streams.connections_per_prefix = 10_000);
+    let relay = dtls_client::relay(|config| config.streams.connections_per_prefix = 10_000);
     let mut probe = session(&relay);
     // What is made once is made before.
     let mut open = vec![make(&relay)];
@@ -105,8 +105,8 @@ fn cost(clients: usize, make: impl Fn(&Relay) -> UdpSocket) -> usize {
     given_out().saturating_sub(before) / clients
 }
 
-fn session(relay: &Relay) -> Sealed {
-    sealed::secure(relay, Socket::new(sealed::address(relay)))
+fn session(relay: &Relay) -> DtlsClient {
+    dtls_client::secure(relay, Socket::new(dtls_client::address(relay)))
 }
 
 fn socket(socket: &Socket) -> UdpSocket {

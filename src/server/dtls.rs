@@ -29,7 +29,8 @@ pub(super) use self::setup::Setup;
 use self::sieve::Sieve;
 use super::sockets::Key;
 use super::streams::{
-    Admission, CloseReason, Deadlines, HANDSHAKES, Speaks, StreamCounters, StreamStart, Ticket,
+    Admission, CloseReason, Deadlines, DtlsStart, HANDSHAKES, Speaks, StreamCounters, StreamStart,
+    Ticket,
 };
 use crate::config::StreamOptions;
 use crate::net::{HEADROOM, Interest, Poller};
@@ -97,14 +98,14 @@ impl Dtls {
     /// # Errors
     ///
     /// Where a listener cannot be watched.
-    pub(super) fn new(setup: Setup, start: &StreamStart, poller: &Poller) -> io::Result<Self> {
+    pub(super) fn new(dtls: &DtlsStart, start: &StreamStart, poller: &Poller) -> io::Result<Self> {
         let mut listeners = 0;
-        for listener in &*start.sealed {
-            poller.add(listener, Key::Sealed(listeners).token(), Interest::READABLE)?;
+        for listener in &*dtls.listeners {
+            poller.add(listener, Key::Dtls(listeners).token(), Interest::READABLE)?;
             listeners += 1;
         }
         Ok(Self {
-            setup,
+            setup: dtls.setup.clone(),
             options: start.options,
             admission: Arc::clone(&start.admission),
             counters: Arc::clone(&start.counters),
@@ -113,7 +114,7 @@ impl Dtls {
             ending: Vec::new(),
             opened: 0,
             handshakes: HANDSHAKES,
-            line: Rc::new(RefCell::new(Line::new(Arc::clone(&start.sealed)))),
+            line: Rc::new(RefCell::new(Line::new(Arc::clone(&dtls.listeners)))),
             listeners,
             listener: 0,
             reading: None,

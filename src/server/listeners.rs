@@ -17,7 +17,7 @@ pub(super) struct WorkerListeners {
     /// By the number of their link.
     pub(super) datagrams: Vec<UdpSocket>,
     /// Those that speak DTLS.
-    pub(super) sealed: Vec<UdpSocket>,
+    pub(super) dtls: Vec<UdpSocket>,
     pub(super) connections: Vec<Acceptor>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn listen(
         for worker in &mut sockets {
             let opened = match listener.transport {
                 ListenTransport::Udp => receive_at(addr, &options, &mut worker.datagrams),
-                ListenTransport::Dtls => receive_at(addr, &options, &mut worker.sealed),
+                ListenTransport::Dtls => receive_at(addr, &options, &mut worker.dtls),
                 ListenTransport::Tcp | ListenTransport::Tls | ListenTransport::Auto => {
                     worker.accept_at(addr, config.streams.keepalive, &opening)
                 }

@@ -34,7 +34,7 @@ pub use self::daemon::{ServeError, serve};
 use self::heart::Heart;
 use self::listeners::listen;
 use self::stop::Stop;
-use self::streams::{Admission, Doors, StreamStart};
+use self::streams::{Admission, Doors, DtlsStart, StreamStart};
 use self::thread::{WorkerHandle, WorkerStart};
 pub use self::tls::{ALPN_NAT_DISCOVERY, ALPN_TURN, Certificates, LoadError, Reload};
 use self::vitals::ServerVitals;
@@ -150,8 +150,10 @@ impl Server {
                     admission: Arc::clone(&admission),
                     counters: Arc::default(),
                     doors,
-                    dtls: dtls.clone(),
-                    sealed: listeners.sealed.into(),
+                    dtls: dtls.clone().map(|setup| DtlsStart {
+                        setup,
+                        listeners: listeners.dtls.into(),
+                    }),
                 },
                 relay_options: relay_options(offload),
                 redactor: Redactor::new(config.log_addresses, &redaction),

@@ -255,7 +255,7 @@ pub(super) enum Key {
     /// A client's connection that is joined with a peer's, by the number of the latter.
     Data(u32),
     /// A listener that speaks DTLS, by the number of its link.
-    Sealed(u32),
+    Dtls(u32),
     /// The call of another thread.
     Waker,
 }
@@ -268,7 +268,7 @@ impl Key {
     const PEER_ACCEPTOR: u64 = 4;
     const PEER: u64 = 5;
     const DATA: u64 = 6;
-    const SEALED: u64 = 7;
+    const DTLS: u64 = 7;
     const WAKER: u64 = 8;
 
     /// One word: what it is in the upper half, its number in the lower.
@@ -281,7 +281,7 @@ impl Key {
             Self::PeerAcceptor(number) => Self::PEER_ACCEPTOR << 32 | number as u64,
             Self::Peer(number) => Self::PEER << 32 | number as u64,
             Self::Data(number) => Self::DATA << 32 | number as u64,
-            Self::Sealed(number) => Self::SEALED << 32 | number as u64,
+            Self::Dtls(number) => Self::DTLS << 32 | number as u64,
             Self::Waker => Self::WAKER << 32,
         }
     }
@@ -299,7 +299,7 @@ impl Key {
             Self::PEER_ACCEPTOR => Self::PeerAcceptor(token as u32),
             Self::PEER => Self::Peer(token as u32),
             Self::DATA => Self::Data(token as u32),
-            Self::SEALED => Self::Sealed(token as u32),
+            Self::DTLS => Self::Dtls(token as u32),
             _ => Self::Waker,
         }
     }

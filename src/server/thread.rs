@@ -41,11 +41,12 @@ impl WorkerStart {
     ///
     /// [`StartError::Worker`]; no thread runs then.
     pub(super) fn spawn(self, number: usize) -> Result<WorkerHandle, StartError> {
+        let dtls = self.streams.dtls.as_ref();
         let vitals = WorkerVitals {
             counters: self.relay.counters(),
             unsent: Arc::default(),
             listeners: Arc::clone(&self.listeners),
-            sealed: Arc::clone(&self.streams.sealed),
+            dtls_listeners: dtls.map_or_else(Arc::default, |dtls| Arc::clone(&dtls.listeners)),
             streams: Arc::clone(&self.streams.counters),
             heart: self.heart.clone(),
         };

@@ -32,7 +32,7 @@ pub(super) struct WorkerVitals {
     pub(super) unsent: Arc<Counter>,
     pub(super) listeners: Arc<[UdpSocket]>,
     /// Those that speak DTLS.
-    pub(super) sealed: Arc<[UdpSocket]>,
+    pub(super) dtls_listeners: Arc<[UdpSocket]>,
     pub(super) streams: Arc<StreamCounters>,
     pub(super) heart: Heart,
 }
@@ -103,7 +103,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
         counters,
         unsent,
         listeners,
-        sealed,
+        dtls_listeners,
         streams,
         heart: _,
     } = worker;
@@ -117,7 +117,7 @@ fn add(worker: &WorkerVitals, to: &mut Snapshot) {
     add_connections(streams, &mut to.connections);
     let drops = listeners
         .iter()
-        .chain(&**sealed)
+        .chain(&**dtls_listeners)
         .filter_map(|listener| listener.receive_drops().ok());
     to.receive_drops += drops.map(u64::from).sum::<u64>();
     for (sum, counter) in to

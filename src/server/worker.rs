@@ -208,7 +208,7 @@ impl Worker {
                     self.serve_peer(now, number, ready);
                     packets += Moderation::QUEUE;
                 }
-                Key::Sealed(number) => packets += self.receive_sealed(now, number),
+                Key::Dtls(number) => packets += self.receive_dtls(now, number),
                 Key::Waker => self.take_handed(now),
             }
         }
@@ -230,7 +230,7 @@ impl Worker {
             self.receive(now, Key::Listener(number), share);
         }
         for number in 0..self.streams.dtls().map_or(0, |dtls| dtls.listeners()) {
-            self.receive_sealed(now, number);
+            self.receive_dtls(now, number);
         }
         if self.batch.is_full() {
             self.flush(now);
@@ -293,7 +293,7 @@ impl Worker {
                 | Key::PeerAcceptor(_)
                 | Key::Peer(_)
                 | Key::Data(_)
-                | Key::Sealed(_)
+                | Key::Dtls(_)
                 | Key::Waker => break,
             }
         }
@@ -410,7 +410,7 @@ fn socket<'s>(
         | Key::PeerAcceptor(_)
         | Key::Peer(_)
         | Key::Data(_)
-        | Key::Sealed(_)
+        | Key::Dtls(_)
         | Key::Waker => None,
     }
 }

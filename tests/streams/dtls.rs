@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openssl::ssl::ErrorCode;
 
-use crate::sealed::{Sealed, Socket, address, client, relay, secure};
+use crate::dtls_client::{DtlsClient, Socket, address, client, relay, secure};
 use crate::support::{BINDING, Carrier, Datagrams, Party, Relay, channel_data};
 
 // CD-08
@@ -198,7 +198,7 @@ fn sessions_without_a_message_and_those_beyond_the_bound_are_ended() {
 
 /// One way to the relay of several.
 enum Way {
-    Dtls(Sealed),
+    Dtls(DtlsClient),
     Udp(Datagrams),
     Tcp(TcpStream),
 }
@@ -238,7 +238,7 @@ fn open(relay: &Relay) -> u64 {
     counts.map(|count| count.count).sum()
 }
 
-fn party(relay: &Relay, name: &str) -> Party<Sealed> {
+fn party(relay: &Relay, name: &str) -> Party<DtlsClient> {
     Party::new(relay, name, secure(relay, Socket::new(address(relay))))
 }
 

@@ -3,13 +3,13 @@
 mod call;
 #[cfg(feature = "dtls")]
 mod dtls;
+#[cfg(feature = "dtls")]
+mod dtls_client;
 mod handshakes;
 mod key_updates;
 mod proxy;
 mod records;
 mod renewal;
-#[cfg(feature = "dtls")]
-mod sealed;
 mod support;
 mod tcp;
 mod tcp_relay;

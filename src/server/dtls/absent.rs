@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 
-use super::streams::StreamStart;
+use super::streams::{DtlsStart, StreamStart};
 use super::tls::LoadError;
 use crate::certificate::Identity;
 use crate::net::Poller;
@@ -27,8 +27,8 @@ impl Setup {
 pub(super) struct Dtls(Infallible);
 
 impl Dtls {
-    pub(super) const fn new(setup: Setup, _: &StreamStart, _: &Poller) -> io::Result<Self> {
-        match setup.0 {}
+    pub(super) const fn new(dtls: &DtlsStart, _: &StreamStart, _: &Poller) -> io::Result<Self> {
+        match dtls.setup.0 {}
     }
 
     pub(super) const fn listeners(&self) -> u32 {

@@ -382,11 +382,13 @@ impl Server {
             counters: Arc::default(),
             doors: Doors::between(&[Waker::new().unwrap()]).remove(0),
             dtls: None,
-            sealed: Arc::new([listener]),
         };
-        let setup = certificates.dtls(&[7; 32]).unwrap().unwrap();
+        let dtls = DtlsStart {
+            setup: certificates.dtls(&[7; 32]).unwrap().unwrap(),
+            listeners: Arc::new([listener]),
+        };
         Self {
-            dtls: Dtls::new(setup, &start, &Poller::new().unwrap()).unwrap(),
+            dtls: Dtls::new(&dtls, &start, &Poller::new().unwrap()).unwrap(),
             at,
             now: START,
             buffer: Vec::new(),

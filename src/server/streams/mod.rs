@@ -65,9 +65,15 @@ pub(super) struct StreamStart {
     pub(super) admission: Arc<Admission>,
     pub(super) counters: Arc<StreamCounters>,
     pub(super) doors: Doors,
-    /// What DTLS is spoken with, and the listeners that speak it, if there are any.
-    pub(super) dtls: Option<Setup>,
-    pub(super) sealed: Arc<[UdpSocket]>,
+    /// Where a listener speaks DTLS.
+    pub(super) dtls: Option<DtlsStart>,
+}
+
+/// What the DTLS sessions of a worker begin with.
+pub(super) struct DtlsStart {
+    pub(super) setup: Setup,
+    /// By the number of their link.
+    pub(super) listeners: Arc<[UdpSocket]>,
 }
 
 /// The connections of one worker.
@@ -109,8 +115,8 @@ impl Streams {
     /// Where a listener cannot be watched.
     pub(super) fn new(start: StreamStart, poller: Rc<Poller>) -> io::Result<Self> {
         let options = start.options;
-        let dtls = start.dtls.clone();
-        let dtls = dtls.map(|setup| Dtls::new(setup, &start, &poller));
+        let dtls = start.dtls.as_ref();
+        let dtls = dtls.map(|dtls| Dtls::new(dtls, &start, &poller));
         Ok(Self {
             options,
             bounds: Bounds {

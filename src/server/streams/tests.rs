@@ -356,7 +356,6 @@ impl World {
             counters: Arc::clone(&counters),
             doors,
             dtls: None,
-            sealed: Arc::new([]),
         };
         Self {
             streams: Streams::new(start, Rc::clone(&poller)).unwrap(),
@@ -408,7 +407,7 @@ impl World {
                 | Key::PeerAcceptor(_)
                 | Key::Peer(_)
                 | Key::Data(_)
-                | Key::Sealed(_)
+                | Key::Dtls(_)
                 | Key::Waker) => {
                     panic!("{other:?} is not watched")
                 }

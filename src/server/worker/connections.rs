@@ -50,7 +50,7 @@ impl Worker {
     }
 
     /// Takes what arrived at a listener that speaks DTLS; returns how many messages that were.
-    pub(super) fn receive_sealed(&mut self, now: Now, number: u32) -> usize {
+    pub(super) fn receive_dtls(&mut self, now: Now, number: u32) -> usize {
         if let Some(dtls) = self.streams.dtls() {
             dtls.receive(number);
         }

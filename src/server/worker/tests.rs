@@ -67,7 +67,6 @@ fn worker() -> (Worker, Arc<Counters>) {
         counters: Arc::default(),
         doors: Doors::between(&[net::Waker::new().unwrap()]).remove(0),
         dtls: None,
-        sealed: Arc::new([]),
     };
     let streams = Streams::new(start, Rc::clone(&poller)).unwrap();
     let parts = (poller, sockets, streams);

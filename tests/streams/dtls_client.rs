@@ -35,11 +35,11 @@ pub(crate) fn address(relay: &Relay) -> SocketAddr {
 }
 
 /// A session, handshake done.
-pub(crate) fn secure(relay: &Relay, socket: Socket) -> Sealed {
+pub(crate) fn secure(relay: &Relay, socket: Socket) -> DtlsClient {
     let mut stream = client(relay, socket);
     for _ in 0..patience() {
         match stream.connect() {
-            Ok(()) => return Sealed(stream),
+            Ok(()) => return DtlsClient(stream),
             Err(error) => assert_eq!(error.code(), ErrorCode::WANT_READ, "{error:?}"),
         }
     }
@@ -152,9 +152,9 @@ fn unprotected(datagram: &[u8]) -> usize {
 }
 
 /// Messages as records.
-pub(crate) struct Sealed(pub(crate) SslStream<Socket>);
+pub(crate) struct DtlsClient(pub(crate) SslStream<Socket>);
 
-impl Carrier for Sealed {
+impl Carrier for DtlsClient {
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.0.write_all(message)
     }

@@ -62,10 +62,6 @@ pub(super) struct Dtls {
     /// Handshakes that may still be begun in this turn. The client of another repeats its ClientHello.
     handshakes: usize,
     line: Rc<RefCell<Line>>,
-    /// How many listeners it has.
-    listeners: u32,
-    /// The listener that was received from last.
-    listener: u32,
     /// The session whose datagram may hold more messages.
     reading: Option<FiveTuple>,
 }
@@ -99,10 +95,8 @@ impl Dtls {
     ///
     /// Where a listener cannot be watched.
     pub(super) fn new(dtls: &DtlsStart, start: &StreamStart, poller: &Poller) -> io::Result<Self> {
-        let mut listeners = 0;
-        for listener in &*dtls.listeners {
-            poller.add(listener, Key::Dtls(listeners).token(), Interest::READABLE)?;
-            listeners += 1;
+        for (number, listener) in (0..).zip(&*dtls.listeners) {
+            poller.add(listener, Key::Dtls(number).token(), Interest::READABLE)?;
         }
         Ok(Self {
             setup: dtls.setup.clone(),
@@ -115,21 +109,19 @@ impl Dtls {
             opened: 0,
             handshakes: HANDSHAKES,
             line: Rc::new(RefCell::new(Line::new(Arc::clone(&dtls.listeners)))),
-            listeners,
-            listener: 0,
             reading: None,
         })
     }
 
     /// How many listeners speak DTLS; they are numbered from zero.
-    pub(super) const fn listeners(&self) -> u32 {
-        self.listeners
+    pub(super) fn listeners(&self) -> usize {
+        self.line.borrow().listeners()
     }
 
-    /// Receives from a listener. What came is to be opened by [`Self::next_message`] before anything else is received.
-    pub(super) fn receive(&mut self, listener: u32) {
-        self.listener = listener;
-        self.line.borrow_mut().receive(listener);
+    /// Receives at most `limit` messages from a listener. What came is to be opened by [`Self::next_message`] before
+    /// anything else is received.
+    pub(super) fn receive(&mut self, listener: u32, limit: usize) {
+        self.line.borrow_mut().receive(listener, limit);
     }
 
     /// Opens the next message that came into `buffer`, which it sizes; tells whose it is.
@@ -146,7 +138,7 @@ impl Dtls {
                 }
                 self.reading = None;
             }
-            let (from, mut datagram) = self.line.borrow_mut().next_datagram(self.listener)?;
+            let (from, mut datagram) = self.line.borrow_mut().next_datagram()?;
             if self.admits(now, from, &datagram)
                 && let Some(session) = self.sessions.get_mut(&from)
             {

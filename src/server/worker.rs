@@ -208,7 +208,7 @@ impl Worker {
                     self.serve_peer(now, number, ready);
                     packets += Moderation::QUEUE;
                 }
-                Key::Dtls(number) => packets += self.receive_dtls(now, number),
+                Key::Dtls(number) => packets += self.receive_dtls(now, number, share),
                 Key::Waker => self.take_handed(now),
             }
         }
@@ -229,8 +229,9 @@ impl Worker {
         for number in (0..).take(self.listeners.len()) {
             self.receive(now, Key::Listener(number), share);
         }
-        for number in 0..self.streams.dtls().map_or(0, |dtls| dtls.listeners()) {
-            self.receive_dtls(now, number);
+        let dtls_listeners = self.streams.dtls().map_or(0, |dtls| dtls.listeners());
+        for number in (0..).take(dtls_listeners) {
+            self.receive_dtls(now, number, share);
         }
         if self.batch.is_full() {
             self.flush(now);

@@ -10,7 +10,7 @@ use crate::masked::Masked;
 use crate::net::{Batch, Envelope, UdpSocket};
 use crate::relay::{FiveTuple, Link, Transport};
 
-/// Messages that one receive takes, and datagrams that it answers or hands on.
+/// Messages that one receive takes at most, and datagrams that it answers or hands on.
 const BATCH: usize = 64;
 
 /// Bytes that may gather before they are sent, and what each datagram is charged beside its own: so they are sent before
@@ -21,6 +21,8 @@ const OVERHEAD: usize = 256;
 /// The listeners of one worker that speak DTLS, by their number, with what came and what goes.
 pub(super) struct Line {
     listeners: Arc<[UdpSocket]>,
+    /// The one that was received from last.
+    listener: u32,
     batch: Batch<u32>,
     /// Bytes that have gathered, each datagram's overhead included.
     gathered: usize,
@@ -34,6 +36,7 @@ impl Line {
     pub(super) fn new(listeners: Arc<[UdpSocket]>) -> Self {
         Self {
             listeners,
+            listener: 0,
             batch: Batch::new(BATCH),
             gathered: 0,
             unsent: 0,
@@ -41,26 +44,33 @@ impl Line {
         }
     }
 
-    /// Receives from a listener. What comes is to be taken by [`Self::next_datagram`] before anything else is received.
-    pub(super) fn receive(&mut self, listener: u32) {
+    /// How many listeners there are.
+    pub(super) fn listeners(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Receives at most `limit` messages from a listener. What comes is to be taken by [`Self::next_datagram`] before
+    /// anything else is received.
+    pub(super) fn receive(&mut self, listener: u32, limit: usize) {
+        self.listener = listener;
         if self.batch.is_full() {
             self.flush();
         }
         if let Some(socket) = self.listeners.get(listener as usize) {
             // An error was told and is over, or the poller reports it again.
-            let _ = self.batch.receive(socket, BATCH);
+            let _ = self.batch.receive(socket, limit);
         }
     }
 
-    /// Takes the next datagram that has come through `listener`: who sent it, and its bytes, to be given back with
-    /// [`Self::show`], as far as they are for the library.
-    pub(super) fn next_datagram(&mut self, listener: u32) -> Option<(FiveTuple, Vec<u8>)> {
+    /// Takes the next datagram that has come: who sent it, and its bytes, to be given back with [`Self::show`], as far as
+    /// they are for the library.
+    pub(super) fn next_datagram(&mut self) -> Option<(FiveTuple, Vec<u8>)> {
         let datagram = self.batch.next_datagram(|_| false)?;
         let from = FiveTuple {
             client: Masked::new(datagram.from),
             server: datagram.to,
             link: Link {
-                id: listener,
+                id: self.listener,
                 transport: Transport::Dtls,
             },
         };

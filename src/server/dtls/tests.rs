@@ -437,7 +437,7 @@ impl Server {
     fn receive(&mut self) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         for _ in 0..8 {
-            self.dtls.receive(0);
+            self.dtls.receive(0, 32);
             while let Some((from, packet)) = self.dtls.next_message(self.now, &mut self.buffer) {
                 messages.push(packet.bytes().to_vec());
                 self.from = Some(from);

@@ -49,10 +49,10 @@ impl Worker {
         frames
     }
 
-    /// Takes what arrived at a listener that speaks DTLS; returns how many messages that were.
-    pub(super) fn receive_dtls(&mut self, now: Now, number: u32) -> usize {
+    /// Takes at most `limit` messages from a listener that speaks DTLS; returns how many were opened.
+    pub(super) fn receive_dtls(&mut self, now: Now, number: u32, limit: usize) -> usize {
         if let Some(dtls) = self.streams.dtls() {
-            dtls.receive(number);
+            dtls.receive(number, limit);
         }
         let mut opened = std::mem::take(&mut self.opened);
         let mut messages = 0;

@@ -46,8 +46,8 @@ impl PrefixBudget {
         }
     }
 
-    /// Counts one answer to `asker`, where the budget of its prefix still allows it. On a connection nobody asks in
-    /// another's name, and whoever does not hear the answer waits for it: RFC 8489 section 6.2.2 repeats no request there.
+    /// Counts one answer to `asker`, where the budget of its prefix still allows it. Over anything but UDP the asker's
+    /// address is proven, by a handshake or a cookie, so that nobody asks in another's name.
     #[must_use]
     pub(super) fn admit_answer(&mut self, now: Tick, asker: &FiveTuple) -> bool {
         asker.transport() != Transport::Udp || self.admit(now, asker.client.reveal().ip())

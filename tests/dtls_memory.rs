@@ -72,6 +72,26 @@ fn a_handshake_of_sealed_pieces_is_bounded() {
 }
 
 #[test]
+fn a_session_keeps_nothing_of_its_handshake() {
+    let each = cost(3, |relay| {
+        let mut socket = Socket::new(dtls_client::address(relay));
+        socket.withholds = true;
+        let mut client = dtls_client::client(relay, socket);
+        let waits = client.connect().expect_err("a handshake without an end");
+        assert_eq!(waits.code(), ErrorCode::WANT_READ);
+        let keys = Keys::of(client.ssl());
+        let socket = self::socket(client.get_ref());
+        let piece = keys.seal(HANDSHAKE, 20, &piece(20, 4));
+        socket.send(&piece).expect("a relay that reads");
+        // It comes to its end when the client repeats itself.
+        client.get_mut().withholds = false;
+        dtls_client::finish(&mut client);
+        socket
+    });
+    assert!(each < 96 * 1024, "{each} bytes");
+}
+
+#[test]
 fn a_session_whose_client_shakes_hands_again_is_ended() {
     let each = cost(10, |relay| {
         let client = session(relay);

@@ -37,9 +37,15 @@ pub(crate) fn address(relay: &Relay) -> SocketAddr {
 /// A session, handshake done.
 pub(crate) fn secure(relay: &Relay, socket: Socket) -> DtlsClient {
     let mut stream = client(relay, socket);
+    finish(&mut stream);
+    DtlsClient(stream)
+}
+
+/// Goes on with a handshake until it is done.
+pub(crate) fn finish(stream: &mut SslStream<Socket>) {
     for _ in 0..patience() {
         match stream.connect() {
-            Ok(()) => return DtlsClient(stream),
+            Ok(()) => return,
             Err(error) => assert_eq!(error.code(), ErrorCode::WANT_READ, "{error:?}"),
         }
     }

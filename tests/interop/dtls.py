@@ -1,4 +1,5 @@
-"""coturn's test client and OpenSSL's over DTLS, with a build that has the cargo feature `dtls`: not a packet may be lost."""
+"""coturn's test client, OpenSSL's and GnuTLS's over DTLS, with a build that has the cargo feature `dtls`: not a packet may
+be lost."""
 
 import subprocess
 from pathlib import Path
@@ -28,6 +29,7 @@ def run(world: World, binary: Path, check) -> None:
     with Certificates() as certificates:
         with Relay(world, binary, log="trace", certificates=certificates, dtls=True):
             check("OpenSSL's client sees the certificate", _shown, world, certificates)
+            check("GnuTLS's client is answered", _answered, world, certificates)
             uclient.start_echo(world)
             secure = f"-S -p {TLS_PORT} -E {certificates.authority}"
             check("masking: a plain peer sees no address of a client over DTLS", _masked, world, secure)
@@ -54,4 +56,27 @@ def _shown(world: World, certificates: Certificates) -> str:
     output, _ = client.communicate()
     for line in ("Protocol version: DTLSv1.2", f"Peer certificate: CN = {HOST}", "Verification: OK"):
         assert line in output, output
+    return "DTLS 1.2"
+
+
+def _answered(world: World, certificates: Certificates) -> str:
+    """A Binding request by another library than the server's."""
+    transaction = bytes(range(12))
+    client = world.client.popen(
+        "timeout", "20", "gnutls-cli", "--udp", "--port", str(TLS_PORT), "--sni-hostname", HOST,
+        "--verify-hostname", HOST, "--x509cafile", certificates.authority, RELAY,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output = b""
+    # What is typed before the handshake is done would be lost.
+    while b"Handshake was completed" not in output and (line := client.stdout.readline()):
+        output += line
+    client.stdin.write(b"\x00\x01\x00\x00\x21\x12\xa4\x42" + transaction)
+    client.stdin.flush()
+    success = b"\x01\x01\x00\x0c\x21\x12\xa4\x42" + transaction
+    while success not in output and (more := client.stdout.read1()):
+        output += more
+    client.stdin.close()
+    client.wait()
+    assert b"(DTLS1.2" in output and success in output, output
     return "DTLS 1.2"

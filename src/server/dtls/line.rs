@@ -65,6 +65,8 @@ impl Line {
     /// Takes the next datagram that has come: who sent it, and its bytes, to be given back with [`Self::show`], as far as
     /// they are for the library.
     pub(super) fn next_datagram(&mut self) -> Option<(FiveTuple, Vec<u8>)> {
+        // A session that had already ended has not read its last one, which is not to be another's.
+        self.arrived.clear();
         let datagram = self.batch.next_datagram(|_| false)?;
         let from = FiveTuple {
             client: Masked::new(datagram.from),
@@ -75,7 +77,6 @@ impl Line {
             },
         };
         let mut bytes = std::mem::take(&mut self.arrived);
-        bytes.clear();
         bytes.extend_from_slice(datagram.bytes());
         Some((from, bytes))
     }

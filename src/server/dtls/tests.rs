@@ -319,6 +319,31 @@ fn message_longer_than_a_record_is_dropped_and_counted() {
 }
 
 #[test]
+fn what_comes_for_a_session_that_has_ended_is_nobody_elses() {
+    let mut server = server(|_| {});
+    let [mut waiting, ended] = [(); 2].map(|()| {
+        let mut client = Client::new(&server, None, &[]);
+        for _ in 0..2 {
+            assert!(!client.shakes_hands());
+            server.serve();
+        }
+        client
+    });
+    // handshake_failure, in clear: the first ends the session, the second finds it ended.
+    let alert = [21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 2, 40];
+    for _ in 0..2 {
+        ended.0.get_ref().socket.send(&alert).unwrap();
+    }
+
+    // A turn of a worker: the timers come between receiving and the end.
+    assert_eq!(server.receive(), [[0; 0]; 0]);
+    server.pass(server.now.after(LOOK), false);
+
+    assert!(server.shake_hands(&mut waiting));
+    assert_eq!(server.open(), 1);
+}
+
+#[test]
 fn sessions_are_told_when_the_daemon_stops() {
     let mut server = server(|_| {});
     let mut client = server.connect(None);

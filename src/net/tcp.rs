@@ -31,15 +31,7 @@ impl TcpListener {
         socket.set_reuse_port(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
-        let local = socket
-            .local_addr()?
-            .as_socket()
-            .ok_or(BindError::NoSuchAddress)?;
-        Ok(Self {
-            socket,
-            local,
-            keepalive,
-        })
+        Self::of(socket, keepalive)
     }
 
     /// Opens a listener at `addr` that nobody else may share, but whose port [`TcpStream::connect`] may connect from.
@@ -53,15 +45,7 @@ impl TcpListener {
         socket.listen(RELAY_BACKLOG)?;
         // From here on, and not before: whoever listened there would have been shared with.
         socket.set_reuse_port(true)?;
-        let local = socket
-            .local_addr()?
-            .as_socket()
-            .ok_or(BindError::NoSuchAddress)?;
-        Ok(Self {
-            socket,
-            local,
-            keepalive,
-        })
+        Self::of(socket, keepalive)
     }
 
     /// Checks that nobody listens at `addr` yet: listeners that share a port would share its clients as well.
@@ -100,6 +84,16 @@ impl TcpListener {
         Accepted::new(socket, peer, self.keepalive)
             .map(Some)
             .map_err(|_| AcceptError::Lost)
+    }
+
+    /// A listener of a socket that listens.
+    fn of(socket: Socket, keepalive: Duration) -> Result<Self, BindError> {
+        let local = socket.local_addr()?.as_socket();
+        Ok(Self {
+            socket,
+            local: local.ok_or(BindError::NoSuchAddress)?,
+            keepalive,
+        })
     }
 }
 

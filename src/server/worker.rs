@@ -23,8 +23,8 @@ use crate::net::{
     self, Batch, Datagram, Envelope, Events, Interest, Poller, QueuedError, UdpSocket,
 };
 use crate::relay::{
-    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, Span, Transport,
-    Verdict,
+    Counter, FiveTuple, HEADROOM, IcmpError, Link, MIN_BUFFER, Packet, Relay, SocketId, Span,
+    Transport, Verdict,
 };
 use crate::time::Now;
 
@@ -366,15 +366,7 @@ fn execute(batch: &mut Batch<Key>, verdict: Verdict, asked_by: Option<&FiveTuple
             to,
             span,
             dont_fragment,
-        } => {
-            let envelope = Envelope {
-                socket: Key::Relay(from.0),
-                to: to.reveal(),
-                source: None,
-                dont_fragment,
-            };
-            batch.send(envelope, span.range());
-        }
+        } => batch.send(to_peer(from, to, dont_fragment), span.range()),
         // The last three only streams bring about.
         Verdict::Drop(_) | Verdict::Later | Verdict::Splice { .. } | Verdict::HandOver { .. } => {}
     }
@@ -386,6 +378,16 @@ fn to_stream(verdict: &Verdict) -> Option<(&FiveTuple, Span)> {
         return None;
     };
     (to.transport() != Transport::Udp).then_some((to, *span))
+}
+
+/// The way to a peer: out of the relayed address.
+fn to_peer(from: SocketId, to: Masked<SocketAddr>, dont_fragment: bool) -> Envelope<Key> {
+    Envelope {
+        socket: Key::Relay(from.0),
+        to: to.reveal(),
+        source: None,
+        dont_fragment,
+    }
 }
 
 /// The way back to a client: out of the listener that it reached, from the address that it reached.

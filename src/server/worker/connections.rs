@@ -1,11 +1,9 @@
 //! The half of a worker that serves connections: clients on streams, those with sessions of DTLS, and the peers of TCP
 //! relays.
 
-use super::Worker;
-use crate::net::Envelope;
+use super::{Worker, to_peer};
 use crate::relay::{ConnectionToken, FiveTuple, Verdict};
 use crate::server::host::WorkerHost;
-use crate::server::sockets::Key;
 use crate::server::streams::{Inbound, PeerNews, Ready, WAITING};
 use crate::time::Now;
 
@@ -81,15 +79,7 @@ impl Worker {
                 to,
                 span,
                 dont_fragment,
-            } => {
-                let envelope = Envelope {
-                    socket: Key::Relay(from.0),
-                    to: to.reveal(),
-                    source: None,
-                    dont_fragment,
-                };
-                self.copy(now, envelope, &buffer[span.range()]);
-            }
+            } => self.copy(now, to_peer(from, to, dont_fragment), &buffer[span.range()]),
             // The last two only connections bring about.
             Verdict::Drop(_)
             | Verdict::Later

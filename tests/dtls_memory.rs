@@ -13,7 +13,7 @@ use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};
 
 use dtls_client::{DtlsClient, Socket};
-use openssl::ssl::{ErrorCode, SslRef};
+use openssl::ssl::{ErrorCode, SslRef, SslStream};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hmac::{self, HMAC_SHA384};
 use support::{BINDING, Carrier, Relay};
@@ -57,14 +57,10 @@ fn a_handshake_of_records_and_messages_to_come_is_bounded() {
 #[test]
 fn a_handshake_of_sealed_pieces_is_bounded() {
     let each = cost(10, |relay| {
-        let mut socket = Socket::new(dtls_client::address(relay));
-        socket.withholds = true;
-        let mut client = dtls_client::client(relay, socket);
-        let waits = client.connect().expect_err("a handshake without an end");
-        assert_eq!(waits.code(), ErrorCode::WANT_READ);
+        let client = half_open(relay);
         let keys = Keys::of(client.ssl());
         let pieces = (3..14).map(|place| keys.seal(HANDSHAKE, place, &piece(20, place)));
-        let socket = self::socket(client.get_ref());
+        let socket = socket(client.get_ref());
         hurl(&socket, &pieces.collect::<Vec<_>>());
         socket
     });
@@ -74,13 +70,9 @@ fn a_handshake_of_sealed_pieces_is_bounded() {
 #[test]
 fn a_session_keeps_nothing_of_its_handshake() {
     let each = cost(3, |relay| {
-        let mut socket = Socket::new(dtls_client::address(relay));
-        socket.withholds = true;
-        let mut client = dtls_client::client(relay, socket);
-        let waits = client.connect().expect_err("a handshake without an end");
-        assert_eq!(waits.code(), ErrorCode::WANT_READ);
+        let mut client = half_open(relay);
         let keys = Keys::of(client.ssl());
-        let socket = self::socket(client.get_ref());
+        let socket = socket(client.get_ref());
         let piece = keys.seal(HANDSHAKE, 20, &piece(20, 4));
         socket.send(&piece).expect("a relay that reads");
         // It comes to its end when the client repeats itself.
@@ -127,6 +119,16 @@ fn cost(clients: usize, make: impl Fn(&Relay) -> UdpSocket) -> usize {
 
 fn session(relay: &Relay) -> DtlsClient {
     dtls_client::secure(relay, Socket::new(dtls_client::address(relay)))
+}
+
+/// A client whose handshake lacks its end, which its socket withholds.
+fn half_open(relay: &Relay) -> SslStream<Socket> {
+    let mut socket = Socket::new(dtls_client::address(relay));
+    socket.withholds = true;
+    let mut client = dtls_client::client(relay, socket);
+    let waits = client.connect().expect_err("a handshake without an end");
+    assert_eq!(waits.code(), ErrorCode::WANT_READ);
+    client
 }
 
 fn socket(socket: &Socket) -> UdpSocket {

@@ -38,9 +38,7 @@ fn a_peer_connects_to_a_client_and_talks_with_it() {
     let relay = relay(1);
     let mut alice = Turn::over_tcp(&relay, "a", connect(relay.tcp));
     let relayed = alice.allocate();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let at: SocketAddr = PEER.parse().unwrap();
-    socket.bind(&at.into()).unwrap();
+    let (socket, at) = peer_socket();
     alice.permit(at);
 
     socket.connect(&relayed.into()).unwrap();
@@ -61,9 +59,7 @@ fn a_peer_without_a_permission_is_closed() {
     let relay = relay(1);
     let mut alice = Turn::over_tcp(&relay, "a", connect(relay.tcp));
     let relayed = alice.allocate();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let at: SocketAddr = PEER.parse().unwrap();
-    socket.bind(&at.into()).unwrap();
+    let (socket, _) = peer_socket();
 
     socket.connect(&relayed.into()).unwrap();
 
@@ -498,4 +494,12 @@ fn pattern(seed: u32) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     (0..4 << 20).map(|_| next()).collect()
+}
+
+/// A socket of a peer that is yet to connect, and the address that permissions for it name.
+fn peer_socket() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let at: SocketAddr = PEER.parse().expect("an address");
+    socket.bind(&at.into()).expect("a port");
+    (socket, at)
 }
